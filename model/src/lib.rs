@@ -1,0 +1,42 @@
+//! The vocabulary of Forecourt: identifiers, units, and every message that crosses a topic.
+//!
+//! In: nothing. Out: types that every other crate speaks, with their JSON form (serde) and JSON Schema (schemars).
+//! Guarantees: no I/O, no clock, no async; amounts are integers; a value that exists is within its type's range.
+//! Does not: decide anything. The rules live in `pipeline`.
+//!
+//! Wire conventions: enums with content are externally tagged (`{"top_up": {…}}`), field names carry their unit
+//! (`_ml`, `_minor`, `_us`, `_e4`, `_mm`, `_dc`), absent optional fields are left out or `null`, unknown fields are ignored.
+
+mod card_table;
+mod command;
+mod decision;
+mod ids;
+mod ledger;
+mod reading;
+mod rejection;
+mod request;
+mod station;
+mod time;
+mod topics;
+mod transaction;
+mod units;
+
+pub use card_table::CardEntry;
+pub use command::{Command, CommandMessage, FraudRule, RuleMode};
+pub use decision::{Allowed, Balance, Code, Decision, Headroom, Hold, Measure, RiskFinding, Text, Verdict};
+pub use ids::{AuthCode, CardToken, ContractId, IdError, IdempotencyKey, ProductCode, SiteId, TankId, TerminalId};
+pub use ledger::{CardState, CardView, Fact, Fence, LedgerBody, LedgerRecord, Outcome, SoldItem, Watermarks};
+pub use reading::{DeviceMessage, DeviceStatus, Reading, ReadingMessage, ReadingRecord, StatusMessage};
+pub use rejection::{RejectReason, Rejection, Source};
+pub use request::{Origin, OriginTopic, Request, RequestBody};
+pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel};
+pub use time::{LocalTime, MICROS_PER_MINUTE, MICROS_PER_SECOND, TimestampUs};
+pub use topics::{LogSettings, PartitionId, Topic, partition_of};
+pub use transaction::{
+    CardData, Device, Entry, Item, Location, Offline, Original, Pin, Prompts, SecondId, Transaction, TransactionKind,
+    Unit,
+};
+pub use units::{AmountError, Currency, DeciCelsius, Millilitres, Millimetres, MinorUnits, PriceE4};
+
+/// The format version written into every record today. Readers accept all versions from 1 to this one.
+pub const FORMAT_VERSION: u8 = 1;
