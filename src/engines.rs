@@ -1,0 +1,1 @@
+//! The engines that the binary brings: MQTT in-process, Kafka and ClickHouse as managed child processes.
