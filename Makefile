@@ -1,0 +1,63 @@
+# Every command says what it does: `make help`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+DEMO_FLAGS ?=
+
+.PHONY: help demo test check bench fmt engines web browser-tools test-tools prerequisites schemas
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: prerequisites engines web ## Build, then run a simulated fuel network with a live page at http://localhost:8080
+	@echo "==> building forecourt (a few minutes the first time, seconds afterwards)"
+	@$(CARGO) build --release --locked --bin forecourt
+	@exec target/release/forecourt demo $(DEMO_FLAGS)
+
+test: prerequisites test-tools engines web browser-tools ## Pass all tests, against real Kafka, MQTT brokers, ClickHouse and Chromium
+	@echo "==> building and running the tests (several minutes the first time)"
+	@$(CARGO) test --release --locked --workspace --no-fail-fast
+	@echo "==> testing the page's own code"
+	@npm --prefix dashboards/web run --silent check && npm --prefix dashboards/web test --silent
+
+check: prerequisites ## Format, lints, dependency rules: what a change must pass beside the tests
+	@$(CARGO) fmt --all -- --check
+	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	 else echo "cargo-deny is not installed (cargo install cargo-deny --locked): dependency rules not checked"; fi
+
+bench: prerequisites ## Measure the decision engine and the load the whole carries (figures at the end)
+	@$(CARGO) bench --locked -p pipeline
+	@deploy/bench
+
+fmt: ## Format all code
+	@$(CARGO) fmt --all
+
+schemas: prerequisites ## Write deploy/schemas anew after a change of the wire format
+	@UPDATE_SCHEMAS=1 $(CARGO) test --release --locked --test schemas
+
+prerequisites:
+	@deploy/setup build
+
+test-tools:
+	@deploy/setup test
+
+engines: ## Fetch Apache Kafka and the ClickHouse engine into the user's cache (once, about 200 MB)
+	@deploy/engines/fetch
+
+# The page is built anew only when one of its files changed.
+WEB_SOURCES := $(shell find dashboards/web -path dashboards/web/node_modules -prune -o -path dashboards/web/dist -prune -o -type f -print 2>/dev/null)
+
+web: dashboards/web/dist/index.html ## Build the page that the binary carries
+
+dashboards/web/dist/index.html: $(WEB_SOURCES)
+	@echo "==> building the page"
+	@cd dashboards/web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	@touch $@
+
+browser-tools: tests/browser/node_modules/.package-lock.json
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+	@echo "==> fetching the browser driver for the tests"
+	@cd tests/browser && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
