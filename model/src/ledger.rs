@@ -44,6 +44,10 @@ pub struct Outcome {
     pub received_at_us: TimestampUs,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContractId>,
+    /// Fingerprint of an order's body: tells a repeat from a re-used key. Absent for transactions, whose
+    /// [`Fact::Decided`] carries it, and for repeats of an origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<u64>,
     /// In the order in which they happened. Empty when the request repeats an origin that was seen.
     pub facts: Vec<Fact>,
     /// The contract's money after all facts.

@@ -1,1 +1,9 @@
+//! The dataflows that decide and derive: ledger (cards and money) and stations (tanks and windows).
 //!
+//! In: requests, readings and sales, in the order of their partition. Out: facts to record. Guarantees: the same input
+//! gives the same output, on any number of workers: no clock, no randomness, no I/O, no lock inside an operator.
+//! Does not: know Kafka, MQTT, files or tokio. Time arrives as data.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod ledger;
