@@ -99,8 +99,18 @@ pub struct Minute {
     pub declines: u32,
     /// Sold by card, refunds taken off; never below zero.
     pub sold_ml: Millilitres,
+    /// By how much the refunds of this minute exceed its sales: sums over minutes stay exact as `sold − excess`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refund_excess_ml: Millilitres,
     /// Money of those sales by currency.
     pub sold_minor: BTreeMap<Currency, MinorUnits>,
     /// What left the tanks by their gauges; rises do not count.
     pub consumed_ml: Millilitres,
+    /// Highest offset of the site's partition of `fuel.sales` that is counted in here: a restart adds only what came after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sales_through: Option<i64>,
+}
+
+fn is_zero(volume: &Millilitres) -> bool {
+    *volume == Millilitres::ZERO
 }
