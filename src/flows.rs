@@ -1,0 +1,225 @@
+//! The threads between the logs and the dataflows: each reads one side, hands over, and ends when told to.
+//!
+//! In: Kafka partitions and dataflow outputs. Out: dataflow inputs and Kafka records, in order per partition.
+//! Guarantees: nothing waits on a slow reader of results; bounded queues push back to the log, which keeps everything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use ingest::{From, LogMessage, LogReader};
+use model::{Fence, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationRecord, Topic};
+use pipeline::{Dataflow, ledger, stations};
+use sinks::Recorder;
+use tokio::sync::mpsc;
+
+use crate::owner::{Owner, now};
+
+/// Records handed over at once; also the most that waits inside one hand-over.
+const BATCH_MAX: usize = 512;
+/// Records read at once where throughput counts more than latency.
+const BULK_MAX: usize = 8192;
+const WAIT: Duration = Duration::from_millis(100);
+/// How often the stations learn what time it is, for idle partitions.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Reads requests into the ledger dataflow, from where the recorded outcomes end.
+pub(crate) fn requests(
+    log: &LogSettings,
+    dataflow: &Dataflow<ledger::Input>,
+    next: &BTreeMap<PartitionId, i64>,
+    rejecter: &ingest::Rejecter,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let positions: Vec<_> = log
+        .all_partitions()
+        .map(|partition| {
+            let from = next.get(&partition).map_or(From::Beginning, |offset| From::Offset(*offset));
+            (Topic::Requests, partition, from)
+        })
+        .collect();
+    let mut reader = LogReader::open(log, &positions)?;
+    let mut batch = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        reader.read(BATCH_MAX, WAIT, &mut batch)?;
+        for (partition, messages) in by_partition(&mut batch) {
+            let mut requests = Vec::with_capacity(messages.len());
+            for message in messages {
+                match ingest::decode::request(message.payload.as_deref().unwrap_or_default()) {
+                    Ok(request) => requests.push((message.offset, request)),
+                    Err((reason, detail)) => rejecter.reject(&message, reason, detail)?,
+                }
+            }
+            dataflow.feed(partition).send(ledger::Input::Decide { partition, requests })?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes over the ledger's partitions: recorded facts into the dataflow, then the epochs. Gives the next request offsets.
+pub(crate) fn recover_ledger(
+    log: &LogSettings,
+    dataflow: &Dataflow<ledger::Input>,
+    recorder: &Recorder,
+    stop: &AtomicBool,
+) -> anyhow::Result<(Owner, BTreeMap<PartitionId, i64>)> {
+    let mut next = BTreeMap::new();
+    let mut fences: BTreeMap<PartitionId, Fence> = BTreeMap::new();
+    let owner = Owner::take_over(
+        log,
+        recorder,
+        stop,
+        |partition, offset, record: LedgerRecord| {
+            let fence = fences.entry(partition).or_default();
+            match &record.body {
+                LedgerBody::Takeover { .. } => fence.takeover(offset),
+                LedgerBody::Outcome(outcome) if fence.admits(record.epoch) => {
+                    next.insert(partition, outcome.request + 1);
+                }
+                LedgerBody::Outcome(_) => {}
+            }
+            Ok(dataflow.feed(partition).send(ledger::Input::Fold { partition, offset, record })?)
+        },
+        |partition, epoch| Ok(dataflow.feed(partition).send(ledger::Input::Start { partition, epoch })?),
+    )?;
+    Ok((owner, next))
+}
+
+/// Takes over the partitions of the station events, as [`recover_ledger`] does.
+pub(crate) fn recover_stations(
+    log: &LogSettings,
+    dataflow: &Dataflow<stations::Input>,
+    recorder: &Recorder,
+    stop: &AtomicBool,
+) -> anyhow::Result<Owner> {
+    Owner::take_over(
+        log,
+        recorder,
+        stop,
+        |partition, offset, record: StationRecord| {
+            Ok(dataflow.feed(partition).send(stations::Input::Fold { partition, offset, record })?)
+        },
+        |partition, epoch| Ok(dataflow.feed(partition).send(stations::Input::Start { partition, epoch })?),
+    )
+}
+
+/// Reads readings and sales into the station dataflow, from the beginning of what is kept, and tells it the time.
+pub(crate) fn station_inputs(log: &LogSettings, dataflow: &Dataflow<stations::Input>, stop: &AtomicBool) -> anyhow::Result<()> {
+    let positions: Vec<_> = log
+        .all_partitions()
+        .flat_map(|partition| [Topic::Readings, Topic::Sales].map(|topic| (topic, partition, From::Beginning)))
+        .collect();
+    let mut reader = LogReader::open(log, &positions)?;
+    let mut batch = Vec::new();
+    let mut ticked = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        reader.read(BULK_MAX, WAIT, &mut batch)?;
+        let (readings, mut sales): (Vec<_>, Vec<_>) = batch.drain(..).partition(|message| message.topic == Topic::Readings);
+        let mut readings = readings;
+        for (partition, messages) in by_partition(&mut readings) {
+            let records = readable_records(&messages);
+            dataflow.feed(partition).send(stations::Input::Readings { partition, records })?;
+        }
+        for (partition, messages) in by_partition(&mut sales) {
+            let sales = readable_records(&messages);
+            dataflow.feed(partition).send(stations::Input::Sales { partition, sales })?;
+        }
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            for feed in dataflow.feeds() {
+                feed.send(stations::Input::Tick { at_us: now() })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the ledger dataflow gives to the log, until the dataflow ends.
+pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
+    for batch in outputs {
+        for output in batch {
+            recorder.append(Topic::Ledger, output.partition, &output.key, &output.record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the station dataflow gives to the log, until the dataflow ends.
+pub(crate) fn record_stations(outputs: &Receiver<Vec<stations::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
+    for batch in outputs {
+        for output in batch {
+            recorder.append(Topic::StationEvents, output.partition, &output.key, &output.record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads both truths for the screens: all that is recorded first, then what comes.
+pub(crate) fn screens(log: &LogSettings, feed: &mpsc::Sender<Vec<dashboards::Feed>>, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let positions: Vec<_> = log
+        .all_partitions()
+        .flat_map(|partition| [Topic::Ledger, Topic::StationEvents].map(|topic| (topic, partition, From::Beginning)))
+        .collect();
+    let mut reader = LogReader::open(log, &positions)?;
+    let mut batch = Vec::new();
+    let mut caught_up = false;
+    while !stop.load(Ordering::Relaxed) {
+        reader.read(BATCH_MAX, WAIT, &mut batch)?;
+        let seen_at_us = now();
+        let mut items = Vec::with_capacity(batch.len() + 1);
+        for message in batch.drain(..) {
+            let (partition, offset) = (message.partition, message.offset);
+            items.push(if message.topic == Topic::Ledger {
+                dashboards::Feed::Ledger { partition, offset, record: own_record(&message)?, seen_at_us }
+            } else {
+                dashboards::Feed::Station { partition, offset, record: own_record(&message)?, seen_at_us }
+            });
+        }
+        if !caught_up && positions.iter().all(|(topic, partition, _)| reader.caught_up(*topic, *partition)) {
+            caught_up = true;
+            items.push(dashboards::Feed::CaughtUp);
+        }
+        if !items.is_empty() && feed.blocking_send(items).is_err() {
+            break; // the screens have ended
+        }
+    }
+    Ok(())
+}
+
+/// Groups a batch by partition, keeping the order inside each.
+fn by_partition(batch: &mut Vec<LogMessage>) -> BTreeMap<PartitionId, Vec<LogMessage>> {
+    let mut groups: BTreeMap<PartitionId, Vec<LogMessage>> = BTreeMap::new();
+    for message in batch.drain(..) {
+        groups.entry(message.partition).or_default().push(message);
+    }
+    groups
+}
+
+/// The records that can be read. Others were put there by somebody else: named in the log, and passed over.
+fn readable_records<R: serde::de::DeserializeOwned>(messages: &[LogMessage]) -> Vec<(i64, R)> {
+    messages
+        .iter()
+        .filter_map(|message| match serde_json::from_slice(message.payload.as_deref().unwrap_or_default()) {
+            Ok(record) => Some((message.offset, record)),
+            Err(error) => {
+                let (topic, partition, offset) = (message.topic, message.partition, message.offset);
+                tracing::warn!(?topic, %partition, offset, %error, "passing over a record that is not ours");
+                None
+            }
+        })
+        .collect()
+}
+
+/// A record that only Forecourt writes: if it cannot be read, going on would lose it.
+fn own_record<R: serde::de::DeserializeOwned>(message: &LogMessage) -> anyhow::Result<R> {
+    serde_json::from_slice(message.payload.as_deref().unwrap_or_default()).map_err(|error| {
+        anyhow::anyhow!(
+            "{:?}/{} offset {} cannot be read ({error}): was it written by a newer Forecourt?",
+            message.topic,
+            message.partition,
+            message.offset
+        )
+    })
+}

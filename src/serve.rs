@@ -1,0 +1,273 @@
+//! Wiring: starts every part in its order, waits for a reason to end, ends them in the opposite order.
+//!
+//! Guarantees: what is decided is recorded before the process ends in good order; a part that fails ends the process with its
+//! reason and a code other than 0. Does not: decide, decode or store anything.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use model::{LedgerRecord, StationRecord};
+use pipeline::{ledger, stations};
+use sinks::Recorder;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::flows;
+
+/// Batches between a dataflow and its recorder: at most this many wait.
+const OUTPUT_BATCHES_MAX: usize = 256;
+/// Batches between the logs and the screens: at most this many wait.
+const SCREEN_BATCHES_MAX: usize = 64;
+/// How long the last records may take to be acknowledged at the end.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// Runs all roles until `stopped` resolves or a part fails.
+pub(crate) async fn run(
+    config: Config,
+    health: dashboards::Health,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    stopped: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut parts = Parts::new();
+    let result = start(&config, &mut parts, &health, render_metrics).await;
+    let result = match result {
+        Ok(()) => {
+            tokio::select! {
+                () = stopped => Ok(()),
+                Some(failure) = parts.failures.recv() => Err(failure),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    let ended = parts.end().await;
+    result.and(ended)
+}
+
+async fn start(
+    config: &Config,
+    parts: &mut Parts,
+    health: &dashboards::Health,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+) -> anyhow::Result<()> {
+    let log = config.log();
+    let stop_later = parts.stop_later.subscribe();
+
+    // The page first: it shows what is still missing.
+    let (screen_feed, screen_items) = mpsc::channel(SCREEN_BATCHES_MAX);
+    let dashboards_config = dashboards::Config {
+        listen: config.dashboards.listen,
+        allowed_origins: config.dashboards.allowed_origins.clone(),
+        clickhouse_url: config.clickhouse.url.clone(),
+        clickhouse_database: config.clickhouse.database.clone(),
+        clickhouse_user: config.clickhouse.user.clone(),
+        clickhouse_password: config.clickhouse.password.clone(),
+        ..dashboards::Config::default()
+    };
+    let mut stop_page = stop_later.clone();
+    let page_health = health.clone();
+    parts.task("dashboards", async move {
+        let stop = async move {
+            let _ = stop_page.wait_for(|stop| *stop).await;
+        };
+        Ok(dashboards::serve(dashboards_config, screen_items, page_health, render_metrics, stop).await?)
+    });
+
+    {
+        let (log, replication) = (log.clone(), config.kafka.replication);
+        tokio::task::spawn_blocking(move || sinks::topics::ensure(&log, replication))
+            .await?
+            .with_context(|| format!("the topics on {} cannot be used", config.kafka.bootstrap))?;
+    }
+
+    {
+        let (log, stop) = (log.clone(), parts.stop_now.clone());
+        parts.thread("screens", move || flows::screens(&log, &screen_feed, &stop))?;
+    }
+    start_ledger(config, parts).await?;
+    start_stations(config, parts).await?;
+    health.set("decisions", true, "");
+
+    let route = ingest::RouteConfig { log: log.clone(), ..ingest::RouteConfig::new(log.clone()) };
+    let stop = parts.stop_now.clone();
+    parts.thread("route", move || Ok(ingest::route::run(route, stop)?))?;
+
+    let mqtt = ingest::MqttConfig {
+        host: config.mqtt.host.clone(),
+        port: config.mqtt.port,
+        client_id: config.mqtt.client_id.clone(),
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        shared_group: config.mqtt.shared_group.clone(),
+        ..ingest::MqttConfig::new(log.clone())
+    };
+    let stop = parts.stop_async.subscribe();
+    parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, stop).await?) });
+
+    let (publish_log, stop) = (log.clone(), parts.stop_now.clone());
+    parts.thread("publish", move || Ok(sinks::publish::run(&publish_log, &stop)?))?;
+
+    let clickhouse = sinks::clickhouse::Config {
+        url: config.clickhouse.url.clone(),
+        database: config.clickhouse.database.clone(),
+        user: config.clickhouse.user.clone(),
+        password: config.clickhouse.password.clone(),
+        batch_rows_max: config.clickhouse.batch_rows_max,
+        batch_wait: config.clickhouse.batch_wait.0,
+        ..sinks::clickhouse::Config::new(log)
+    };
+    let stop = parts.stop_async.subscribe();
+    parts.task("clickhouse", async move { Ok(sinks::clickhouse::run(clickhouse, stop).await?) });
+    Ok(())
+}
+
+/// The ledger: recover, take over, decide, record, watch.
+async fn start_ledger(config: &Config, parts: &mut Parts) -> anyhow::Result<()> {
+    let log = config.log();
+    let recorder = Arc::new(Recorder::open(&log)?);
+    let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
+    let settings = ledger::Config {
+        workers: config.ledger.workers,
+        hold_ttl_us: config.ledger.hold_ttl.micros(),
+        clock_skew_max_us: config.ledger.clock_skew_max.map(crate::config::Span::micros),
+        idempotency_retention_us: config.ledger.answers_kept.micros(),
+        ..ledger::Config::default()
+    };
+    let dataflow = ledger::spawn(settings, outputs);
+    parts.recorder(recorder.clone(), {
+        let recorder = recorder.clone();
+        move || flows::record_ledger(&recorded, &recorder)
+    })?;
+    let stop = parts.stop_now.clone();
+    let (log_, stop_) = (log.clone(), stop.clone());
+    let (dataflow, recovered) = tokio::task::spawn_blocking(move || {
+        let recovered = flows::recover_ledger(&log_, &dataflow, &recorder, &stop_);
+        (dataflow, recovered)
+    })
+    .await?;
+    let (owner, next) = recovered?;
+    let (log_, stop_) = (log.clone(), stop.clone());
+    parts.thread("ledger-owner", move || owner.watch::<LedgerRecord>(&log_, &stop_))?;
+    parts.thread("ledger-requests", move || {
+        let rejecter = ingest::Rejecter::open(&log)?;
+        let result = flows::requests(&log, &dataflow, &next, &rejecter, &stop);
+        dataflow.join();
+        result
+    })
+}
+
+/// The stations: recover, take over, derive, record, watch.
+async fn start_stations(config: &Config, parts: &mut Parts) -> anyhow::Result<()> {
+    let log = config.log();
+    let recorder = Arc::new(Recorder::open(&log)?);
+    let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
+    let settings = stations::Config {
+        workers: config.stations.workers,
+        lateness_us: config.stations.lateness.micros(),
+        idle_after_us: config.stations.idle_after.micros(),
+        ..stations::Config::default()
+    };
+    let dataflow = stations::spawn(settings, outputs);
+    parts.recorder(recorder.clone(), {
+        let recorder = recorder.clone();
+        move || flows::record_stations(&recorded, &recorder)
+    })?;
+    let stop = parts.stop_now.clone();
+    let (log_, stop_) = (log.clone(), stop.clone());
+    let (dataflow, recovered) = tokio::task::spawn_blocking(move || {
+        let recovered = flows::recover_stations(&log_, &dataflow, &recorder, &stop_);
+        (dataflow, recovered)
+    })
+    .await?;
+    let owner = recovered?;
+    let (log_, stop_) = (log.clone(), stop.clone());
+    parts.thread("stations-owner", move || owner.watch::<StationRecord>(&log_, &stop_))?;
+    parts.thread("stations-inputs", move || {
+        let result = flows::station_inputs(&log, &dataflow, &stop);
+        dataflow.join();
+        result
+    })
+}
+
+/// Everything that runs, and how to end it.
+struct Parts {
+    /// Ends the threads that read.
+    stop_now: Arc<AtomicBool>,
+    /// Ends the tasks that read.
+    stop_async: watch::Sender<bool>,
+    /// Ends the page, last of all.
+    stop_later: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    tasks: tokio::task::JoinSet<()>,
+    recorders: Vec<Arc<Recorder>>,
+    failed: mpsc::Sender<anyhow::Error>,
+    failures: mpsc::Receiver<anyhow::Error>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let (failed, failures) = mpsc::channel(16);
+        Self {
+            stop_now: Arc::default(),
+            stop_async: watch::Sender::new(false),
+            stop_later: watch::Sender::new(false),
+            threads: Vec::new(),
+            tasks: tokio::task::JoinSet::new(),
+            recorders: Vec::new(),
+            failed,
+            failures,
+        }
+    }
+
+    /// A thread whose error ends the process.
+    fn thread(&mut self, name: &'static str, body: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+        let failed = self.failed.clone();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Err(error) = body() {
+                let _ = failed.try_send(error.context(format!("{name} failed")));
+            }
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// A thread that writes to a log, flushed when all ends.
+    fn recorder(
+        &mut self,
+        recorder: Arc<Recorder>,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.recorders.push(recorder);
+        self.thread("record", body)
+    }
+
+    /// A task whose error ends the process.
+    fn task(&mut self, name: &'static str, body: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let failed = self.failed.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = body.await {
+                let _ = failed.try_send(error.context(format!("{name} failed")));
+            }
+        });
+    }
+
+    /// Readers first, then what they feed, the page last.
+    async fn end(mut self) -> anyhow::Result<()> {
+        self.stop_now.store(true, Ordering::Relaxed);
+        self.stop_async.send_replace(true);
+        let (threads, recorders) = (std::mem::take(&mut self.threads), std::mem::take(&mut self.recorders));
+        let flushed = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            recorders.iter().try_for_each(|recorder| recorder.flush(FLUSH_MAX))
+        });
+        let flushed = flushed.await?;
+        self.stop_later.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FLUSH_MAX, all).await;
+        Ok(flushed?)
+    }
+}
