@@ -1,0 +1,125 @@
+/**
+ * Integers of the wire as people read them. Thousands are set apart with a narrow space that does not break.
+ */
+const SPACE = "\u202f";
+const NONE = "–";
+const MINUS = "−";
+
+/** Digits after the point as the server's model counts them (ISO 4217; 2 unless listed). */
+const MINOR_DIGITS: Record<string, number> = {
+  JPY: 0, KRW: 0, VND: 0, CLP: 0, ISK: 0, BHD: 3, KWD: 3, OMR: 3, JOD: 3, TND: 3,
+};
+const SIGNS: Record<string, string> = { RUB: "₽", KZT: "₸", EUR: "€", USD: "$", GBP: "£", JPY: "¥", UAH: "₴", BYN: "Br" };
+
+const formats = new Map<string, Intl.NumberFormat>();
+
+function number(value: number, digitsMin: number, digitsMax: number): string {
+  const key = `${digitsMin}:${digitsMax}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = new Intl.NumberFormat("en", { minimumFractionDigits: digitsMin, maximumFractionDigits: digitsMax });
+    formats.set(key, format);
+  }
+  const text = format.format(value);
+  return text.replaceAll(",", SPACE).replace("-", MINUS);
+}
+
+export const count = (value: number): string => number(value, 0, 0);
+
+/** A figure with its unit apart, so that the unit can be set smaller. */
+export interface Figure {
+  value: string;
+  unit: string;
+}
+
+export const joined = (figure: Figure): string => (figure.unit ? `${figure.value}${SPACE}${figure.unit}` : figure.value);
+
+export function rate(perSecond: number): string {
+  if (!Number.isFinite(perSecond)) return NONE;
+  return perSecond > 0 && perSecond < 10 ? number(perSecond, 1, 1) : count(perSecond);
+}
+
+/** A latency or another short time: `850 µs`, `3.1 ms`, `1.2 s`. */
+export function duration(us: number): Figure {
+  if (!Number.isFinite(us) || us < 0) return { value: NONE, unit: "" };
+  if (us < 1_000) return { value: count(us), unit: "µs" };
+  if (us < 10_000) return { value: number(us / 1_000, 1, 1), unit: "ms" };
+  if (us < 1_000_000) return { value: count(us / 1_000), unit: "ms" };
+  if (us < 60_000_000) return { value: number(us / 1_000_000, 1, 1), unit: "s" };
+  return { value: count(us / 60_000_000), unit: "min" };
+}
+
+/** Whole litres, for tanks and sums. */
+export const litres = (ml: number): string => `${count(ml / 1_000)}${SPACE}L`;
+
+/** Litres as a pump shows them. */
+export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${SPACE}L`;
+
+export function manyLitres(ml: number): Figure {
+  const amount = ml / 1_000;
+  if (Math.abs(amount) >= 1_000_000) return { value: number(amount / 1_000_000, 2, 2), unit: "million L" };
+  return { value: count(amount), unit: "L" };
+}
+
+const sign = (currency: string): string => SIGNS[currency] ?? currency;
+
+/** Money to the last coin. */
+export function money(minor: number, currency: string): string {
+  const digits = MINOR_DIGITS[currency] ?? 2;
+  return `${number(minor / 10 ** digits, digits, digits)}${SPACE}${sign(currency)}`;
+}
+
+/** Money without the coins, rounded towards less, so that nobody is promised what is not there. */
+export function wholeMoney(minor: number, currency: string): string {
+  const digits = MINOR_DIGITS[currency] ?? 2;
+  return `${count(Math.floor(minor / 10 ** digits))}${SPACE}${sign(currency)}`;
+}
+
+/** Part of a whole, 0 to 1; 0 when the whole is nothing. */
+export const share = (part: number, whole: number): number => (whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0);
+
+export const percent = (part: number, whole: number): string => (whole > 0 ? `${count((part / whole) * 100)}${SPACE}%` : NONE);
+
+/** Small parts keep a digit: a decline rate of 0.4 % is not 0 %. */
+export function finePercent(part: number, whole: number): string {
+  if (whole <= 0) return NONE;
+  const value = (part / whole) * 100;
+  return `${value > 0 && value < 10 ? number(value, 1, 1) : count(value)}${SPACE}%`;
+}
+
+const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const dayFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
+
+/** Time of day in the viewer's zone. */
+export const clock = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000) : NONE);
+export const clockMinutes = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000).slice(0, 5) : NONE);
+export const day = (us: number): string => (us > 0 ? dayFormat.format(us / 1_000) : NONE);
+
+/** The viewer's distance from UTC at that moment, as in `UTC+05:00`. */
+export function utcOffset(minutesEast: number): string {
+  const minutes = Math.abs(minutesEast);
+  const pad = (part: number): string => String(Math.floor(part)).padStart(2, "0");
+  return `UTC${minutesEast < 0 ? MINUS : "+"}${pad(minutes / 60)}:${pad(minutes % 60)}`;
+}
+
+/** The whole moment, to the millisecond and with the offset: for hovering. */
+export function moment(us: number): string {
+  if (us <= 0) return NONE;
+  const at = new Date(us / 1_000);
+  const pad = (part: number, width = 2): string => String(part).padStart(width, "0");
+  const date = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  const millis = pad(Math.floor(us / 1_000) % 1_000, 3);
+  return `${date} ${clock(us)}.${millis} ${utcOffset(-at.getTimezoneOffset())}`;
+}
+
+/** How long something has lasted: `12 s`, `4 min`, `3 h`, `2 days`. */
+export function lasting(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  if (seconds < 90) return `${seconds}${SPACE}s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)}${SPACE}min`;
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)}${SPACE}h`;
+  return `${Math.round(seconds / 86_400)}${SPACE}days`;
+}
+
+export const degrees = (tenths: number): string => `${number(tenths / 10, 1, 1)}${SPACE}°C`;
+export const millimetres = (mm: number): string => `${count(mm)}${SPACE}mm`;

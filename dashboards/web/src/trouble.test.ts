@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import type { ContractLine, TankLine } from "./live/protocol";
+import * as trouble from "./trouble";
+
+const contract = (id: string, own: number, credit: number, held = 0, last = 0): ContractLine => ({
+  contract: id, name: `Fleet ${id}`, currency: "RUB", own, credit, held, available: own + credit - held, cards: 1,
+  blocked_cards: 0, approved_today: 0, declined_today: 0, last_at_us: last,
+});
+const tank = (site: string, id: string, part: number, more: Partial<TankLine> = {}): TankLine => ({
+  site, tank: id, product: "DIESEL", measured_at_us: 1, received_at_us: 1, volume_ml: part * 10_000_000,
+  capacity_ml: 10_000_000, stale: false, ...more,
+});
+
+describe("contracts", () => {
+  it("who cannot pay comes first, then who has the smallest part left", () => {
+    const lines = [contract("a", 900, 100), contract("b", -100, 100), contract("c", 1_000, 0, 950), contract("d", 0, 0)];
+    expect(trouble.ordered(lines, "trouble", "").map((line) => line.contract)).toEqual(["b", "d", "c", "a"]);
+    expect(lines.map(trouble.purse)).toEqual(["fine", "empty", "short", "empty"]);
+  });
+  it("is found by name or number, whatever the case", () => {
+    const lines = [contract("C-1", 1, 0), contract("C-22", 1, 0)];
+    expect(trouble.ordered(lines, "name", "fleet c-2").map((line) => line.contract)).toEqual(["C-22"]);
+    expect(trouble.ordered(lines, "name", "c-1")).toHaveLength(1);
+  });
+  it("by activity the latest comes first", () => {
+    const lines = [contract("a", 1, 0, 0, 10), contract("b", 1, 0, 0, 20)];
+    expect(trouble.ordered(lines, "activity", "").map((line) => line.contract)).toEqual(["b", "a"]);
+  });
+});
+
+describe("tanks", () => {
+  it("are grouped by site in natural order", () => {
+    const all = [tank("S-10", "1", 0.5), tank("S-2", "10", 0.5), tank("S-2", "9", 0.05), tank("S-2", "1", 0.5, { stale: true })];
+    const groups = trouble.sites(all, "all", "");
+    expect(groups.map((site) => [site.site, site.tanks.map((t) => t.tank), site.low, site.silent])).toEqual([
+      ["S-2", ["1", "9", "10"], 1, 1],
+      ["S-10", ["1"], 0, 0],
+    ]);
+    expect(trouble.sites(all, "low", "").flatMap((site) => site.tanks.map((t) => t.tank))).toEqual(["9"]);
+    expect(trouble.sites(all, "silent", "")).toHaveLength(1);
+    expect(trouble.sites(all, "all", "s-10")).toHaveLength(1);
+  });
+  it("have a level only when the capacity is known", () => {
+    const { capacity_ml: _, ...unknown } = tank("S", "1", 0.5);
+    expect(trouble.level(unknown)).toBeNull();
+    expect(trouble.isLow(unknown)).toBe(false);
+    expect(trouble.level(tank("S", "1", 1.2))).toBe(1);
+  });
+  it("a silent gauge has no trend", () => {
+    expect(trouble.trend(tank("S", "1", 0.5, { trend_ml_h: -500_000 }))).toBe("falling");
+    expect(trouble.trend(tank("S", "1", 0.5, { trend_ml_h: -500_000, stale: true }))).toBe("unknown");
+    expect(trouble.trend(tank("S", "1", 0.5, { trend_ml_h: 3_000 }))).toBe("steady");
+    expect(trouble.hoursLeft(tank("S", "1", 0.5, { trend_ml_h: -500_000 }))).toBe(10);
+  });
+});
