@@ -16,6 +16,7 @@ demo: prerequisites engines web ## Build, then run a simulated fuel network with
 
 test: prerequisites test-tools engines web browser-tools ## Pass all tests, against real Kafka, MQTT brokers, ClickHouse and Chromium
 	@echo "==> building and running the tests (several minutes the first time)"
+	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --workspace --no-fail-fast
 	@echo "==> testing the page's own code"
 	@npm --prefix dashboards/web run --silent check && npm --prefix dashboards/web test --silent

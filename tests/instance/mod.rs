@@ -42,6 +42,31 @@ impl Instance {
         instance
     }
 
+    /// `serve --config` with the engines of `engines`, under a topic prefix and a database of its own.
+    pub fn beside(engines: &Self, data: &Path, prefix: &str, mqtt: u16) -> Self {
+        let [page, ..] = free_ports();
+        let file = data.join(format!("{prefix}.toml"));
+        let text = format!(
+            "[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n[mqtt]\nport = {mqtt}\nclient_id = \"{prefix}\"\n\
+             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n",
+            engines.broker(),
+            engines.clickhouse
+        );
+        std::fs::write(&file, text).expect("a configuration file");
+        let mut instance = Self {
+            child: None,
+            arguments: vec!["serve".into(), "--config".into(), file.display().to_string()],
+            page,
+            kafka: engines.kafka,
+            mqtt,
+            clickhouse: engines.clickhouse,
+            log: data.join(format!("{prefix}.log")),
+        };
+        instance.launch();
+        instance.wait_ready();
+        instance
+    }
+
     /// Starts the process without waiting.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
@@ -73,6 +98,10 @@ impl Instance {
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
     }
 
     /// kill -9.
