@@ -1,0 +1,198 @@
+//! Outside bytes become typed values, or a reason why not.
+//!
+//! In: the payload of a transaction, an order, a request or a tank reading. Out: the value, or a [`RejectReason`] from a
+//! closed list with a sentence for people: what is wrong, in which field, at which line and column.
+//! Guarantees: total, no panic and no deep recursion whatever the bytes; a card number that should be a token never
+//! passes. Unknown fields are ignored, however deep; a repeated known field is refused.
+//! Does not: know contracts, cards or stations. Whether a well-formed request makes sense is the ledger's affair.
+
+mod card_number;
+mod values;
+
+use model::{
+    CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, Reading, ReadingMessage, RejectReason, Request,
+    SiteId, StatusMessage, TankId, TimestampUs, Transaction,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use card_number::masked as card_numbers_masked;
+
+/// Largest transaction and largest order, in bytes.
+pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+/// Largest record of `fuel.requests`: a transaction and what routing adds.
+pub const REQUEST_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX;
+/// Largest tank reading or status, in bytes.
+pub const READING_BYTES_MAX: usize = 16 * 1024;
+/// Most product lines in one transaction.
+pub const ITEMS_MAX: usize = 20;
+/// Longest free text in a message (author, name, vehicle, reason …), in bytes.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Longest detail of a rejection, in bytes.
+const DETAIL_BYTES_MAX: usize = 500;
+/// What the topics of tank gauges begin with unless configured otherwise.
+pub const TOPIC_PREFIX: &str = "fuel/v1";
+
+const _: () = assert!(TEXT_BYTES_MAX * ITEMS_MAX < TRANSACTION_BYTES_MAX);
+
+/// Why something was refused: the reason for counting, the detail for people.
+pub type Refusal = (RejectReason, String);
+
+/// A record of `fuel.transactions`.
+pub fn transaction(payload: &[u8]) -> Result<Transaction, Refusal> {
+    let transaction: Transaction = document(payload, TRANSACTION_BYTES_MAX)?;
+    version(transaction.v)?;
+    values::transaction(&transaction)?;
+    Ok(transaction)
+}
+
+/// A record of `fuel.commands`.
+pub fn command(payload: &[u8]) -> Result<CommandMessage, Refusal> {
+    let command: CommandMessage = document(payload, TRANSACTION_BYTES_MAX)?;
+    version(command.v)?;
+    values::command(&command)?;
+    Ok(command)
+}
+
+/// A record of `fuel.requests`, also from producers that write there themselves.
+pub fn request(payload: &[u8]) -> Result<Request, Refusal> {
+    let request: Request = document(payload, REQUEST_BYTES_MAX)?;
+    version(request.v)?;
+    values::request(&request)?;
+    Ok(request)
+}
+
+/// A publish of a gauge or a station controller on a topic under [`TOPIC_PREFIX`].
+pub fn reading(mqtt_topic: &str, payload: &[u8], received_at: TimestampUs) -> Result<DeviceMessage, Refusal> {
+    reading_under(TOPIC_PREFIX, mqtt_topic, payload, received_at)
+}
+
+/// As [`reading`], under another prefix: `{prefix}/{site}/{tank}/reading` or `{prefix}/{site}/status`.
+pub fn reading_under(
+    prefix: &str,
+    mqtt_topic: &str,
+    payload: &[u8],
+    received_at: TimestampUs,
+) -> Result<DeviceMessage, Refusal> {
+    match address(prefix, mqtt_topic)? {
+        Address::Tank(site, tank) => {
+            let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            values::reading(&message)?;
+            Ok(DeviceMessage::Reading(Reading {
+                site,
+                tank,
+                seq: message.seq,
+                measured_at_us: message.measured_at_us.unwrap_or(received_at),
+                product: message.product,
+                volume_ml: message.volume_ml,
+                capacity_ml: message.capacity_ml,
+                height_mm: message.height_mm,
+                water_mm: message.water_mm,
+                temperature_dc: message.temperature_dc,
+                status: message.status,
+            }))
+        }
+        Address::Site(site) => {
+            let message: StatusMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            let at_us = message.at_us.unwrap_or(received_at);
+            Ok(DeviceMessage::Status(DeviceStatus { site, online: message.online, at_us }))
+        }
+    }
+}
+
+enum Address {
+    Tank(SiteId, TankId),
+    Site(SiteId),
+}
+
+fn address(prefix: &str, topic: &str) -> Result<Address, Refusal> {
+    let wrong = |what: String| (RejectReason::Address, short(what));
+    let path = topic
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .ok_or_else(|| wrong(format!("topic {topic:?} does not begin with {prefix}/")))?;
+    let site = |id: &str| SiteId::new(id).map_err(|error| wrong(format!("site {id:?} in the topic: {error}")));
+    let tank = |id: &str| TankId::new(id).map_err(|error| wrong(format!("tank {id:?} in the topic: {error}")));
+    let mut levels = path.split('/');
+    match (levels.next(), levels.next(), levels.next(), levels.next()) {
+        (Some(site_id), Some(tank_id), Some("reading"), None) => Ok(Address::Tank(site(site_id)?, tank(tank_id)?)),
+        (Some(site_id), Some("status"), None, None) => Ok(Address::Site(site(site_id)?)),
+        _ => Err(wrong(format!(
+            "topic {topic:?} is neither {prefix}/{{site}}/{{tank}}/reading nor {prefix}/{{site}}/status"
+        ))),
+    }
+}
+
+/// One JSON object and nothing else.
+fn document<T: DeserializeOwned>(payload: &[u8], bytes_max: usize) -> Result<T, Refusal> {
+    if payload.len() > bytes_max {
+        let detail = format!("{} bytes, at most {bytes_max} are accepted", payload.len());
+        return Err((RejectReason::TooLarge, detail));
+    }
+    let text = std::str::from_utf8(payload)
+        .map_err(|error| (RejectReason::NotUtf8, format!("byte {} is not UTF-8", error.valid_up_to())))?;
+    match text.trim_start_matches([' ', '\t', '\r', '\n']).bytes().next() {
+        None => return Err((RejectReason::Empty, "no payload".to_owned())),
+        Some(b'{') => {}
+        // Structs would otherwise also be read from arrays, field by field.
+        Some(_) => return Err(not_an_object(text)),
+    }
+    serde_json::from_str(text).map_err(|error| misfit::<T>(text, &error))
+}
+
+fn not_an_object(text: &str) -> Refusal {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => (RejectReason::Shape, "a JSON object is expected at line 1 column 1".to_owned()),
+        Err(error) => (RejectReason::NotJson, short(error.to_string())),
+    }
+}
+
+/// Why `text` is no `T`. Reads it again to name the field; only rejections pay for that.
+fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Refusal {
+    // A value that does not fit may hide that the rest is no JSON either.
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        return (RejectReason::NotJson, short(error.to_string()));
+    }
+    if let Ok(Head { v: Some(v) }) = serde_json::from_str::<Head>(text)
+        && v.as_u64() != Some(u64::from(FORMAT_VERSION))
+    {
+        return unknown_version(&v);
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let detail = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(located) if located.path().iter().next().is_some() => format!("{}: {}", located.path(), located.inner()),
+        _ => error.to_string(),
+    };
+    (RejectReason::Shape, short(detail))
+}
+
+#[derive(Deserialize)]
+struct Head {
+    v: Option<serde_json::Number>,
+}
+
+fn version(v: u8) -> Result<(), Refusal> {
+    if v == FORMAT_VERSION { Ok(()) } else { Err(unknown_version(&v.into())) }
+}
+
+fn unknown_version(v: &serde_json::Number) -> Refusal {
+    (RejectReason::Version, format!("format version {v} is not known, only {FORMAT_VERSION}"))
+}
+
+/// Details quote the input: bounded, and without card numbers.
+fn short(detail: String) -> String {
+    let mut detail = match card_number::masked(detail.as_bytes()) {
+        Some(masked) => String::from_utf8_lossy(&masked).into_owned(),
+        None => detail,
+    };
+    if detail.len() > DETAIL_BYTES_MAX {
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        detail.push('…');
+    }
+    detail
+}
+
+#[cfg(test)]
+mod tests;
