@@ -7,3 +7,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod ledger;
+pub mod worker;
+
+pub use worker::{Dataflow, Ended, Feed};
