@@ -5,7 +5,56 @@
 //! ledger partition and nothing else, so that an owner that folds it goes on exactly where the last one stopped; no
 //! clock, no randomness. Does not: write the ledger, read Kafka, or know who owns a partition: it is told.
 
+mod card_limits;
+mod contract;
+mod decide;
+mod evolve;
+mod fingerprint;
+mod fraud;
+mod items;
+mod keys;
+mod orders;
+mod partitions;
+mod postings;
+mod purchases;
+pub mod shard;
+mod texts;
+
+use crossbeam_channel::Sender;
 use model::{LedgerRecord, Millilitres, PartitionId, Request};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Operator;
+
+use crate::Dataflow;
+use crate::worker;
+use contract::Moment;
+use partitions::Partitions;
+
+/// Messages that wait for one worker before the sender does.
+const QUEUE_MAX: usize = 1024;
+
+/// Starts the workers. Each input's outputs go to `outputs` as one batch, in order; a full channel makes the worker wait.
+#[must_use]
+pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
+    let workers = config.workers;
+    worker::spawn("ledger", workers, QUEUE_MAX, outputs, move |source| {
+        let mut partitions = Partitions::new(config.clone());
+        source.stream().unary::<CapacityContainerBuilder<Vec<Output>>, _, _, _>(Pipeline, "decide", move |_, _| {
+            move |input, output| {
+                input.for_each(|time, inputs| {
+                    let mut decided = Vec::new();
+                    for message in inputs.drain(..) {
+                        partitions.take(message, &mut decided);
+                    }
+                    if !decided.is_empty() {
+                        output.session(&time).give_container(&mut decided);
+                    }
+                });
+            }
+        })
+    })
+}
 
 /// What the rules measure against. Part of the decisions' meaning, not of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +106,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether a terminal's clock is near enough to ours.
+    fn believes(&self, moment: Moment) -> bool {
+        let skew = moment.at.get().abs_diff(moment.received_at.get());
+        self.clock_skew_max_us.is_none_or(|largest| i64::try_from(skew).is_ok_and(|skew| skew <= largest))
+    }
+}
+
 /// What a worker is told.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -77,3 +134,8 @@ pub struct Output {
     pub key: String,
     pub record: LedgerRecord,
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
