@@ -93,7 +93,7 @@ export function sites(tanks: Iterable<TankLine>, filter: TankFilter, search: str
     if (!site) bySite.set(tank.site, (site = { site: tank.site, tanks: [], low: 0, silent: 0 }));
     site.tanks.push(tank);
     if (tank.stale) site.silent += 1;
-    else if (isLow(tank)) site.low += 1;
+    if (isLow(tank)) site.low += 1;
   }
   for (const site of bySite.values()) site.tanks.sort((a, b) => natural.compare(a.tank, b.tank));
   return [...bySite.values()].sort((a, b) => natural.compare(a.site, b.site));

@@ -87,10 +87,10 @@ export class Live {
     return this.model.decision(id);
   }
 
-  /** Event time of the newest decision; 0 before the first. */
-  get newestAtUs(): number {
+  /** The network's clock; 0 before the first decision. */
+  get clockUs(): number {
     void this.decisionsVersion;
-    return this.model.newestAtUs;
+    return this.model.clockUs();
   }
 
   get contracts(): ReadonlyMap<string, ContractLine> {

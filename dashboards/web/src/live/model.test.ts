@@ -28,7 +28,6 @@ describe("decisions", () => {
   it("come newest first, repeats are dropped", () => {
     model.apply({ type: "delta", token: "t", seq: 1, changes: { decisions: [line(4), line(3), line(2)] } });
     expect(ids(model.decisions("all"))).toEqual(["0-4", "0-3", "0-2", "0-1"]);
-    expect(model.newestAtUs).toBe(4);
     expect(model.passed("all")).toBe(4);
   });
 
@@ -46,6 +45,13 @@ describe("decisions", () => {
     expect(ids(model.decisions("flagged"))).toEqual(["0-6"]);
     expect(ids(model.decisions("declined"))).toEqual(["0-6"]);
     expect(ids(model.decisions("partial"))).toEqual(["0-5"]);
+  });
+
+  it("agree on the network's time, whatever one terminal's clock says", () => {
+    expect(new Model().clockUs()).toBe(0);
+    const wrong = { ...line(9), at_us: 9e15 };
+    model.apply({ type: "delta", token: "t", seq: 1, changes: { decisions: [wrong, line(4), line(3)] } });
+    expect(model.clockUs()).toBe(3);
   });
 
   it("a new snapshot replaces everything", () => {

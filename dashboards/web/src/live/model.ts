@@ -13,6 +13,9 @@ export const HISTORY_MAX = 180;
 /** Decisions kept per filter. Declines outlive the stream of approvals in their own list. */
 export const DECISIONS_MAX = 200;
 
+/** So many decisions agree on the network's time. */
+const CLOCK_OF = 15;
+
 export type Filter = "all" | "declined" | "partial" | "flagged";
 export const FILTERS: readonly Filter[] = ["all", "declined", "partial", "flagged"];
 
@@ -40,8 +43,6 @@ export class Model {
   readonly contracts = new Map<string, ContractLine>();
   readonly tanks = new Map<string, TankLine>();
   readonly details = new Map<string, ContractDetail>();
-  /** Event time of the newest decision; the network's clock. */
-  newestAtUs = 0;
   private lists: Record<Filter, DecisionLine[]> = { all: [], declined: [], partial: [], flagged: [] };
   private counts: Record<Filter, number> = { all: 0, declined: 0, partial: 0, flagged: 0 };
 
@@ -53,6 +54,15 @@ export class Model {
   /** How many have passed since the page was opened; tells a reader what came while he read. */
   passed(filter: Filter): number {
     return this.counts[filter];
+  }
+
+  /**
+   * The network's clock: the middle event time of the newest decisions, so that one terminal with a wrong clock does not
+   * move it. 0 before the first decision.
+   */
+  clockUs(): number {
+    const times = this.lists.all.slice(0, CLOCK_OF).map((line) => line.at_us);
+    return times.sort((a, b) => a - b)[times.length >> 1] ?? 0;
   }
 
   /** The decision, if the page still remembers it. */
@@ -87,14 +97,12 @@ export class Model {
     this.tanks.clear();
     this.details.clear();
     this.lists = { all: [], declined: [], partial: [], flagged: [] };
-    this.newestAtUs = 0;
     this.change({ decisions: state.decisions, contracts: state.contracts, tanks: state.tanks });
   }
 
   private change(changes: Changes): Touched {
     if (changes.network) this.network = merged(this.network, changes.network);
     const news = changes.decisions ? this.fresh(changes.decisions) : [];
-    for (const line of news) this.newestAtUs = Math.max(this.newestAtUs, line.at_us);
     for (const filter of FILTERS) {
       const matching = news.filter(belongs[filter]);
       if (matching.length === 0) continue;
