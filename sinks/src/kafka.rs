@@ -5,14 +5,14 @@ use std::time::Duration;
 use model::{LogSettings, PartitionId, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::Error;
 use crate::position::Commit;
 
 /// How long one question to the broker may take.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 /// Memory that one consumer fills ahead of its reader.
 const QUEUED_KILOBYTES_MAX: &str = "16384";
 
@@ -46,6 +46,7 @@ pub(crate) fn consumer_config(settings: &LogSettings, group: &str) -> ClientConf
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "false")
+        .set("socket.timeout.ms", "10000")
         .set("queued.max.messages.kbytes", QUEUED_KILOBYTES_MAX);
     config
 }
@@ -92,6 +93,27 @@ pub(crate) fn commit_list<'a>(
         element.set_metadata(commit.encode());
     }
     Ok(list)
+}
+
+/// A lost connection is repaired by librdkafka itself; what it cannot repair ends the session.
+pub(crate) fn endure(error: KafkaError, topic: &str) -> Result<(), Error> {
+    match error {
+        KafkaError::MessageConsumption(
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut,
+        ) => {
+            tracing::debug!(%error, topic, "waiting for Kafka");
+            Ok(())
+        }
+        error => Err(Error::kafka(format!("reading {topic}"))(error)),
+    }
+}
+
+/// An offset as a gauge.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; exact up to 2^53")]
+pub(crate) fn gauge(offset: i64) -> f64 {
+    offset as f64
 }
 
 /// Librdkafka's log lines as ours.

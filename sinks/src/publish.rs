@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use model::{Fence, LedgerBody, LedgerRecord, LogSettings, PartitionId, Topic};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{oneshot, watch};
@@ -139,10 +138,10 @@ impl Publisher {
                         appended |= append(&self.recorder, &self.log, partition, offset, &record)?;
                     }
                     metrics::gauge!("forecourt_publish_position", "partition" => partition.to_string())
-                        .set(position_metric(lane.next));
+                        .set(kafka::gauge(lane.next));
                     wait = Duration::ZERO;
                 }
-                Some(Err(error)) => check(error, &self.topic)?,
+                Some(Err(error)) => kafka::endure(error, &self.topic)?,
             }
         }
         Ok(appended)
@@ -215,24 +214,4 @@ fn append(
         recorder.append(Topic::Sales, log.partition_of(key), key, sale)?;
     }
     Ok(derived.sale.is_some() || !derived.cards.is_empty())
-}
-
-/// Librdkafka reconnects by itself; what it cannot repair ends the session.
-fn check(error: KafkaError, topic: &str) -> Result<(), Error> {
-    match error {
-        KafkaError::MessageConsumption(
-            RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut,
-        ) => {
-            tracing::debug!(%error, topic, "waiting for Kafka");
-            Ok(())
-        }
-        error => Err(Error::kafka(format!("reading {topic}"))(error)),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats; exact up to 2^53")]
-fn position_metric(offset: i64) -> f64 {
-    offset as f64
 }

@@ -15,27 +15,23 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::{Error, kafka};
 
+/// Creating all topics takes a slow broker a while.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 const LEADER_WAIT: Duration = Duration::from_secs(30);
 const LEADER_PAUSE: Duration = Duration::from_millis(50);
 const FOREVER: &str = "-1";
 const SEVEN_DAYS_MS: &str = "604800000";
 const THIRTY_DAYS_MS: &str = "2592000000";
 
-/// Creates missing topics, waits until all partitions have a leader, and checks the partition counts.
-pub async fn ensure(settings: &LogSettings, replication: i32) -> Result<(), Error> {
-    let settings = settings.clone();
-    let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
-        let admin: AdminClient<DefaultClientContext> =
-            kafka::client_config(&settings).create().map_err(Error::kafka("opening a Kafka admin client"))?;
-        let missing = missing(&settings, &admin)?;
-        if !missing.is_empty() {
-            runtime.block_on(create(&settings, &admin, &missing, replication))?;
-        }
-        wait_for_leaders(&settings, &admin)
-    })
-    .await
-    .unwrap_or_else(|_| Err(Error::ThreadEnded { name: "topics".to_owned() }))
+/// Creates missing topics, waits until all partitions have a leader, and checks the partition counts. Blocks the thread.
+pub fn ensure(settings: &LogSettings, replication: i32) -> Result<(), Error> {
+    let admin: AdminClient<DefaultClientContext> =
+        kafka::client_config(settings).create().map_err(Error::kafka("opening a Kafka admin client"))?;
+    let missing = missing(settings, &admin)?;
+    if !missing.is_empty() {
+        create(settings, &admin, &missing, replication)?;
+    }
+    wait_for_leaders(settings, &admin)
 }
 
 /// The settings of a topic, for creation.
@@ -63,7 +59,7 @@ fn missing(settings: &LogSettings, admin: &AdminClient<DefaultClientContext>) ->
         .collect())
 }
 
-async fn create(
+fn create(
     settings: &LogSettings,
     admin: &AdminClient<DefaultClientContext>,
     topics: &[Topic],
@@ -78,8 +74,8 @@ async fn create(
             topic_settings(*topic).iter().fold(new, |new, (key, value)| new.set(key, value))
         })
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(kafka::REQUEST_TIMEOUT));
-    let results = admin.create_topics(&wanted, &options).await.map_err(Error::kafka("creating topics"))?;
+    let options = AdminOptions::new().request_timeout(Some(CREATION_TIMEOUT)).operation_timeout(Some(CREATION_TIMEOUT));
+    let results = block_on(admin.create_topics(&wanted, &options))?.map_err(Error::kafka("creating topics"))?;
     for result in results {
         match result {
             Ok(topic) => tracing::info!(topic, partitions = settings.partitions, replication, "topic created"),
@@ -89,6 +85,19 @@ async fn create(
         }
     }
     Ok(())
+}
+
+/// Waits for an answer of librdkafka, which works on threads of its own. A thread of ours, because the caller's may belong
+/// to a runtime already.
+fn block_on<T: Send>(answer: impl Future<Output = T> + Send) -> Result<T, Error> {
+    let failed = |source| Error::Thread { name: "topics".to_owned(), source };
+    thread::scope(|scope| {
+        let waiting = thread::Builder::new()
+            .name("topics".to_owned())
+            .spawn_scoped(scope, move || Ok(tokio::runtime::Builder::new_current_thread().build()?.block_on(answer)))
+            .map_err(failed)?;
+        waiting.join().map_err(|_| Error::ThreadEnded { name: "topics".to_owned() })?.map_err(failed)
+    })
 }
 
 fn wait_for_leaders(settings: &LogSettings, admin: &AdminClient<DefaultClientContext>) -> Result<(), Error> {

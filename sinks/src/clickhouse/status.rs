@@ -28,6 +28,8 @@ pub enum Phase {
     Recording,
     /// ClickHouse or Kafka does not answer, or refuses; tried again for ever. The text says why.
     Waiting(String),
+    /// Given up, and why: a person is needed.
+    Failed(String),
     Stopped,
 }
 

@@ -133,3 +133,6 @@ fn is_purchase(kind: TransactionKind) -> bool {
         | TransactionKind::DryRun => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

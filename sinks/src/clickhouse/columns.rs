@@ -1,0 +1,28 @@
+//! Column values that more than one table has.
+
+use model::TimestampUs;
+use serde::Serialize;
+
+/// 31 December 2299, the last day of `DateTime64(6)`.
+const DATE_TIME_64_MAX_US: i64 = 10_413_791_999_999_999;
+
+/// A point in time for `DateTime64(6, 'UTC')`; later than the type can say becomes its last moment.
+pub(super) fn time(at: TimestampUs) -> i64 {
+    at.get().min(DATE_TIME_64_MAX_US)
+}
+
+/// A point in time for `DateTime('UTC')`, in seconds; later than 2106 becomes its last second.
+pub(super) fn seconds(at: TimestampUs) -> u32 {
+    u32::try_from(at.get() / model::MICROS_PER_SECOND).unwrap_or(u32::MAX)
+}
+
+/// The name of a unit variant in JSON, without its quotes. Empty for a value that is not a plain word.
+pub(super) fn word(value: &impl Serialize) -> String {
+    let Ok(mut text) = serde_json::to_string(value) else { return String::new() };
+    if text.len() < 2 || !text.starts_with('"') || !text.ends_with('"') {
+        return String::new();
+    }
+    text.pop();
+    text.remove(0);
+    text
+}

@@ -1,0 +1,171 @@
+//! Plan, then insert: how rows get into ClickHouse exactly once.
+//!
+//! All partitions of a topic go into one batch. Before it is inserted, its ranges are committed beside the positions (one
+//! commit request, which Kafka's coordinator stores as a whole); then exactly these ranges are inserted under a token made
+//! of them; then the positions move to their ends. Whoever finds a plan repeats it: the same ranges give the same rows and
+//! the same token, so that the server drops what it already has.
+//!
+//! Guarantees: the ranges of a topic never overlap and leave nothing out, whatever moment the process dies at. Relies on
+//! one recorder at a time (the consumer group sees to it) and on a server that remembers the last tokens.
+//! One batch for a topic rather than for each partition, because every insert makes a part that ClickHouse has to merge:
+//! the number of inserts must not grow with the number of partitions.
+
+use std::collections::BTreeMap;
+
+use model::{Fence, PartitionId};
+
+use crate::position::Commit;
+
+/// A change of a partition's committed offset.
+pub(crate) type Positions = Vec<(PartitionId, i64, Commit)>;
+
+/// Where a partition is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// Everything before this offset is in ClickHouse.
+    pub(crate) position: i64,
+    /// What was committed there; `None` when the epoch has to be learned from the records before.
+    pub(crate) commit: Option<Commit>,
+}
+
+/// All partitions of one topic.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    topic: String,
+    lanes: BTreeMap<PartitionId, Lane>,
+    /// True while the plan of an earlier run is repeated: only its ranges are read.
+    repeating: bool,
+}
+
+/// `position <= next`; the fences are those before the record at either offset.
+#[derive(Debug)]
+struct Lane {
+    position: i64,
+    fence_at_position: Fence,
+    next: i64,
+    fence: Fence,
+    /// Where reading begins: before `position` when the epoch has to be learned.
+    read_from: i64,
+    /// End of the range that an earlier run planned.
+    planned_to: Option<i64>,
+}
+
+/// What a record is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its rows are in ClickHouse; only the epoch is learned.
+    Learn,
+    Record,
+}
+
+impl Lanes {
+    pub(crate) fn new(topic: String, starts: impl IntoIterator<Item = (PartitionId, Start)>) -> Self {
+        let lanes: BTreeMap<PartitionId, Lane> = starts
+            .into_iter()
+            .map(|(partition, start)| {
+                let fence = start.commit.map(|commit| commit.fence()).unwrap_or_default();
+                let planned_to = start.commit.and_then(|commit| commit.planned_to);
+                let position = start.position;
+                let read_from = if start.commit.is_some() { position } else { 0 };
+                (partition, Lane { position, fence_at_position: fence, next: position, fence, read_from, planned_to })
+            })
+            .collect();
+        let repeating = lanes.values().any(|lane| lane.planned_to.is_some());
+        Self { topic, lanes, repeating }
+    }
+
+    /// True while the plan of an earlier run is to be repeated before anything else.
+    pub(crate) fn is_repeating(&self) -> bool {
+        self.repeating
+    }
+
+    /// The partitions to read now, each with the offset to begin at.
+    pub(crate) fn to_read(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| !self.repeating || lane.planned_to.is_some())
+            .map(|(partition, lane)| (*partition, lane.read_from))
+    }
+
+    /// Passes the record at `offset` to `take` if it is to be read, with the fence before it.
+    pub(crate) fn admit(&mut self, partition: PartitionId, offset: i64, take: impl FnOnce(&mut Fence, Purpose)) {
+        let Some(lane) = self.lanes.get_mut(&partition) else { return };
+        if self.repeating && lane.planned_to.is_none_or(|to| offset >= to) {
+            // The log goes on behind the plan, so all of the plan that is still in the log has been read.
+            lane.next = lane.next.max(lane.planned_to.unwrap_or(lane.next));
+        } else if offset < lane.position {
+            take(&mut lane.fence, Purpose::Learn);
+            lane.fence_at_position = lane.fence;
+        } else if offset >= lane.next {
+            take(&mut lane.fence, Purpose::Record);
+            lane.next = offset + 1;
+        }
+    }
+
+    /// The partition has been read to its end.
+    pub(crate) fn reached_end(&mut self, partition: PartitionId) {
+        if let Some(lane) = self.lanes.get_mut(&partition)
+            && self.repeating
+            && let Some(to) = lane.planned_to
+        {
+            lane.next = lane.next.max(to);
+        }
+    }
+
+    /// True when all of the repeated plan has been read.
+    pub(crate) fn has_read_plan(&self) -> bool {
+        self.lanes.values().all(|lane| lane.planned_to.is_none_or(|to| lane.next >= to))
+    }
+
+    /// True when records were read that are not delivered.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.lanes.values().any(|lane| lane.next > lane.position)
+    }
+
+    /// Everything before these offsets is in ClickHouse.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
+        self.lanes.iter().map(|(partition, lane)| (*partition, lane.position))
+    }
+
+    /// What to commit before the records that were read are inserted.
+    pub(crate) fn planned(&self) -> Positions {
+        self.moved()
+            .map(|(partition, lane)| {
+                let commit = Commit { epoch: lane.fence_at_position.epoch(), planned_to: Some(lane.next) };
+                (partition, lane.position, commit)
+            })
+            .collect()
+    }
+
+    /// What to commit after the records that were read are inserted.
+    pub(crate) fn delivered(&self) -> Positions {
+        self.moved()
+            .map(|(partition, lane)| (partition, lane.next, Commit { epoch: lane.fence.epoch(), planned_to: None }))
+            .collect()
+    }
+
+    /// The positions move to the end of what was read; a repeated plan is over.
+    pub(crate) fn advance(&mut self) {
+        for lane in self.lanes.values_mut().filter(|lane| lane.next > lane.position) {
+            lane.position = lane.next;
+            lane.read_from = lane.next;
+            lane.fence_at_position = lane.fence;
+            lane.planned_to = None;
+        }
+        self.repeating = false;
+    }
+
+    /// Names what is inserted into `table`: `ledger_facts:fuel.ledger:0:17-40,3:5-6`.
+    pub(crate) fn token(&self, table: &str) -> String {
+        let ranges: Vec<String> =
+            self.moved().map(|(partition, lane)| format!("{partition}:{}-{}", lane.position, lane.next)).collect();
+        format!("{table}:{}:{}", self.topic, ranges.join(","))
+    }
+
+    fn moved(&self) -> impl Iterator<Item = (PartitionId, &Lane)> {
+        self.lanes.iter().filter(|(_, lane)| lane.next > lane.position).map(|(partition, lane)| (*partition, lane))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! From a record of a log to rows.
+//!
+//! In: bytes of one record with their place. Out: rows in a [`Batch`]. Guarantees: the same record under the same fence
+//! gives the same rows, always. Does not: stop at a record that it cannot read; it says so and passes on.
+
+use model::{
+    DeviceMessage, Fence, LedgerBody, LedgerRecord, PartitionId, ReadingRecord, StationEvent, StationRecord, Topic,
+};
+use serde::de::DeserializeOwned;
+
+use super::consumption::ConsumptionMinuteRow;
+use super::ledger_facts::LedgerFactRow;
+use super::plan::Purpose;
+use super::readings::ReadingRow;
+use super::station_events::StationEventRow;
+use super::{ledger_facts, readings, station_events};
+use crate::kafka;
+
+/// A topic that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Ledger,
+    Readings,
+    StationEvents,
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) partition: PartitionId,
+    pub(super) offset: i64,
+    /// Kafka's timestamp.
+    pub(super) recorded_at_ms: i64,
+}
+
+/// The rows of one insert for each table.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) ledger_facts: Vec<LedgerFactRow>,
+    pub(super) readings: Vec<ReadingRow>,
+    pub(super) station_events: Vec<StationEventRow>,
+    pub(super) minutes: Vec<ConsumptionMinuteRow>,
+}
+
+impl Batch {
+    pub(super) fn rows(&self) -> usize {
+        self.ledger_facts.len() + self.readings.len() + self.station_events.len() + self.minutes.len()
+    }
+}
+
+impl Source {
+    pub(super) const ALL: [Self; 3] = [Self::Ledger, Self::Readings, Self::StationEvents];
+
+    pub(super) fn topic(self) -> Topic {
+        match self {
+            Self::Ledger => Topic::Ledger,
+            Self::Readings => Topic::Readings,
+            Self::StationEvents => Topic::StationEvents,
+        }
+    }
+
+    /// Whether its records count only under the current epoch.
+    pub(super) fn is_fenced(self) -> bool {
+        match self {
+            Self::Ledger | Self::StationEvents => true,
+            Self::Readings => false,
+        }
+    }
+
+    /// The table whose rows tell how far the topic was recorded.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Ledger => ledger_facts::TABLE,
+            Self::Readings => readings::TABLE,
+            Self::StationEvents => station_events::TABLE,
+        }
+    }
+
+    /// Moves the fence, and adds the record's rows when it is true and read for recording.
+    pub(super) fn take(self, place: Place, payload: &[u8], fence: &mut Fence, purpose: Purpose, batch: &mut Batch) {
+        match self {
+            Self::Ledger => {
+                let Some(record) = self.decode::<LedgerRecord>(place, payload) else { return };
+                match record.body {
+                    LedgerBody::Takeover { .. } => fence.takeover(place.offset),
+                    LedgerBody::Outcome(outcome) => {
+                        if self.counts(*fence, record.epoch, purpose) {
+                            batch.ledger_facts.extend(LedgerFactRow::of(place, &outcome));
+                        }
+                    }
+                }
+            }
+            Self::StationEvents => {
+                let Some(record) = self.decode::<StationRecord>(place, payload) else { return };
+                if let StationEvent::Takeover { .. } = record.event {
+                    fence.takeover(place.offset);
+                } else if self.counts(*fence, record.epoch, purpose) {
+                    batch.station_events.extend(StationEventRow::of(place, &record.event));
+                    if let StationEvent::Minute(minute) = &record.event {
+                        batch.minutes.push(ConsumptionMinuteRow::of(minute));
+                    }
+                }
+            }
+            Self::Readings => {
+                let Some(record) = self.decode::<ReadingRecord>(place, payload) else { return };
+                match record.message {
+                    DeviceMessage::Reading(reading) if purpose == Purpose::Record => {
+                        batch.readings.push(ReadingRow::of(place, record.received_at_us, &reading));
+                    }
+                    // A device's status is recorded as the station event that follows from it.
+                    DeviceMessage::Reading(_) | DeviceMessage::Status(_) => {}
+                }
+            }
+        }
+    }
+
+    fn counts(self, fence: Fence, epoch: i64, purpose: Purpose) -> bool {
+        let admitted = fence.admits(epoch);
+        if !admitted {
+            metrics::counter!("forecourt_clickhouse_fenced_total", "topic" => kafka::label(self.topic())).increment(1);
+        }
+        admitted && purpose == Purpose::Record
+    }
+
+    fn decode<T: DeserializeOwned>(self, place: Place, payload: &[u8]) -> Option<T> {
+        match serde_json::from_slice(payload) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                let topic = kafka::label(self.topic());
+                let Place { partition, offset, .. } = place;
+                tracing::error!(topic, %partition, offset, %error, "a record is not one of this topic's and was passed over");
+                metrics::counter!("forecourt_clickhouse_unreadable_total", "topic" => topic).increment(1);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

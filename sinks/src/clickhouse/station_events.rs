@@ -1,0 +1,87 @@
+//! `station_events`: one row for each event of `fuel.station-events`, with the whole event as JSON.
+
+use ::clickhouse::Row;
+use model::StationEvent;
+use serde::Serialize;
+
+use super::columns::time;
+use super::rows::Place;
+
+pub(super) const TABLE: &str = "station_events";
+
+pub(super) const CREATE: &str = "
+CREATE TABLE IF NOT EXISTS station_events (
+    partition Int32 COMMENT 'partition of fuel.station-events',
+    offset Int64 COMMENT 'offset in fuel.station-events',
+    kind LowCardinality(String) COMMENT 'level, status or minute',
+    site LowCardinality(String),
+    tank LowCardinality(String),
+    product LowCardinality(String),
+    at DateTime64(6, 'UTC') COMMENT 'event time',
+    recorded_at DateTime64(3, 'UTC') COMMENT 'when Kafka got the record',
+    volume_ml Int64 COMMENT 'level: in the tank; minute: gone from the tanks',
+    late UInt8,
+    online UInt8,
+    json String CODEC(ZSTD(1))
+) ENGINE = MergeTree
+PARTITION BY toYYYYMM(recorded_at)
+ORDER BY (site, kind, at, partition, offset)
+SETTINGS non_replicated_deduplication_window = 10000";
+
+#[derive(Clone, Debug, Default, PartialEq, Row, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub(super) struct StationEventRow {
+    partition: i32,
+    offset: i64,
+    kind: String,
+    site: String,
+    tank: String,
+    product: String,
+    at: i64,
+    recorded_at: i64,
+    volume_ml: i64,
+    late: u8,
+    online: u8,
+    json: String,
+}
+
+impl StationEventRow {
+    /// `None` for a takeover, which is no event of a station.
+    pub(super) fn of(place: Place, event: &StationEvent) -> Option<Self> {
+        let whole = Self {
+            partition: place.partition.0,
+            offset: place.offset,
+            recorded_at: place.recorded_at_ms,
+            json: serde_json::to_string(event).unwrap_or_default(),
+            ..Self::default()
+        };
+        Some(match event {
+            StationEvent::Takeover { .. } => return None,
+            StationEvent::Level(level) => Self {
+                kind: "level".to_owned(),
+                site: level.site.to_string(),
+                tank: level.tank.to_string(),
+                product: level.product.to_string(),
+                at: time(level.measured_at_us),
+                volume_ml: level.volume_ml.get().cast_signed(),
+                late: u8::from(level.late),
+                ..whole
+            },
+            StationEvent::Status { status, .. } => Self {
+                kind: "status".to_owned(),
+                site: status.site.to_string(),
+                at: time(status.at_us),
+                online: u8::from(status.online),
+                ..whole
+            },
+            StationEvent::Minute(minute) => Self {
+                kind: "minute".to_owned(),
+                site: minute.site.to_string(),
+                product: minute.product.to_string(),
+                at: time(minute.minute_us),
+                volume_ml: minute.consumed_ml.get().cast_signed(),
+                ..whole
+            },
+        })
+    }
+}
