@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod ledger;
+pub mod stations;
 pub mod worker;
 
 pub use worker::{Dataflow, Ended, Feed};

@@ -155,21 +155,37 @@ fn run<T, O>(
     T: Clone + 'static,
     O: Clone + Send + 'static,
 {
+    let receiver = end.receiver.clone();
+    let link = connect(worker, name, lines, end, build);
+    let source = link.activator().expect("the dataflow was built on its source");
+    step_until_ended(worker, lines, &receiver, &source, &link);
+}
+
+/// Builds the dataflow between its loose ends.
+fn connect<T, O>(
+    worker: &mut Worker,
+    name: &str,
+    lines: &Arc<Lines>,
+    end: LooseEnd<T, O>,
+    build: &impl for<'scope> Fn(Source<'scope, T>) -> Stream<'scope, Time, Vec<O>>,
+) -> source::Link
+where
+    T: Clone + 'static,
+    O: Clone + Send + 'static,
+{
     let LooseEnd { receiver, outputs } = end;
-    let link = source::Link::default();
-    let listening = lines.clone();
+    let (link, lines) = (source::Link::default(), lines.clone());
     worker.dataflow_named::<Time, _, _>(name, |scope| {
-        let stream = build(Source::new(scope, receiver.clone(), link.clone()));
+        let stream = build(Source::new(scope, receiver, link.clone()));
         stream.sink(Pipeline, "outputs", move |(input, _)| {
             input.for_each(|_, batch| {
                 if outputs.send(std::mem::take(batch)).is_err() {
-                    listening.end_all(); // nobody reads: what follows would be lost unnoticed
+                    lines.end_all(); // nobody reads: what follows would be lost unnoticed
                 }
             });
         });
     });
-    let source = link.activator().expect("the dataflow was built on its source");
-    step_until_ended(worker, lines, &receiver, &source, &link);
+    link
 }
 
 fn step_until_ended<T>(
@@ -264,6 +280,40 @@ impl Drop for EndAllOnPanic<'_> {
             self.0.end_all();
         }
     }
+}
+
+/// Runs a dataflow with one worker on the calling thread: each message is worked off before the next. Gives what came out
+/// after each.
+#[cfg(test)]
+pub(crate) fn stepped<T, O>(
+    build: impl for<'scope> Fn(Source<'scope, T>) -> Stream<'scope, Time, Vec<O>> + Send + Sync + 'static,
+    messages: Vec<T>,
+) -> Vec<Vec<O>>
+where
+    T: Clone + Send + Sync + 'static,
+    O: Clone + Send + 'static,
+{
+    timely::execute_directly(move |worker| {
+        const STEPS_TO_REST: usize = 20;
+        let (queue, receiver) = bounded(1);
+        let (outputs, results) = crossbeam_channel::unbounded();
+        let link = connect(worker, "stepped", &Arc::new(Lines::new(1)), LooseEnd { receiver, outputs }, &build);
+        let source = link.activator().unwrap();
+        let work_off = |worker: &mut Worker| {
+            source.activate();
+            (0..STEPS_TO_REST).for_each(|_| _ = worker.step());
+            results.try_iter().flatten().collect()
+        };
+        let outputs = messages.into_iter().map(|message| {
+            queue.send(message).unwrap();
+            work_off(worker)
+        });
+        let outputs = outputs.collect();
+        drop(queue);
+        let rest: Vec<O> = work_off(worker);
+        assert!(rest.is_empty(), "the end of the input is no reason to speak");
+        outputs
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,264 @@
+//! One shard per partition: what of its inputs is new, and what follows from it at once.
+//!
+//! In: the inputs of this worker's partitions. Out: levels and statuses to record, and entries for the minutes. Guarantees:
+//! a record that was overtaken by a takeover is not folded; an offset of `fuel.readings` that led to a recorded event, a
+//! second record of one reading, a second record of one sale: none counts again. Before its start a partition only folds.
+//! Does not: remember sales through a restart. They are read again, and the minutes know what they hold.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::{
+    Currency, DeviceMessage, FORMAT_VERSION, Fence, Millilitres, MinorUnits, Minute, Origin, OriginTopic, PartitionId,
+    ProductCode, ReadingRecord, Sale, SaleKind, SiteId, StationEvent, StationRecord, TankLevel, TimestampUs,
+    Watermarks,
+};
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Operator;
+
+use super::levels::Levels;
+use super::watermark::Now;
+use super::{Config, Input, Output};
+use crate::worker::Time;
+
+/// What a shard gives.
+#[derive(Clone, Debug)]
+pub(super) enum Derived {
+    Event(Output),
+    Entry(Entry),
+}
+
+/// Something that the minutes have to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// The worker that is to know it, modulo the number of workers.
+    pub(super) to: u64,
+    pub(super) about: About,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum About {
+    /// A moment to speak of corrections.
+    Tick,
+    Partition(PartitionId, News),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum News {
+    /// The partition is ours from here on, under this epoch.
+    Begun { epoch: i64 },
+    /// The partition is ours no longer.
+    Forgotten,
+    /// A minute as it was recorded.
+    Recorded(Box<Minute>),
+    /// Fuel left a tank.
+    Drawn { site: SiteId, product: ProductCode, at_us: TimestampUs, volume_ml: Millilitres },
+    /// A line of a sale, at its offset in `fuel.sales`.
+    Sold { offset: i64, site: SiteId, product: ProductCode, at_us: TimestampUs, line: Line },
+}
+
+/// What one sale says about one product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) kind: LineKind,
+    pub(super) volume_ml: Millilitres,
+    pub(super) amount_minor: MinorUnits,
+    pub(super) currency: Currency,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum LineKind {
+    Sold,
+    Refunded,
+    Declined,
+}
+
+pub(super) fn shards<'scope>(
+    inputs: Stream<'scope, Time, Vec<Input>>,
+    rule: Arc<Config>,
+    worker: usize,
+    workers: usize,
+) -> Stream<'scope, Time, Vec<Derived>> {
+    inputs.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "shards", move |_, _| {
+        let mut shards = Shards { rule, worker, workers, now: Now::default(), shards: HashMap::default() };
+        let mut derived = Vec::new();
+        move |input, output| {
+            input.for_each(|time, batch| {
+                for message in batch.drain(..) {
+                    shards.apply(message, &mut derived);
+                }
+                output.session(&time).give_iterator(derived.drain(..));
+            });
+        }
+    })
+}
+
+/// The partitions of one worker.
+struct Shards {
+    rule: Arc<Config>,
+    worker: usize,
+    workers: usize,
+    now: Now,
+    shards: HashMap<PartitionId, Shard, foldhash::fast::FixedState>,
+}
+
+#[derive(Default)]
+struct Shard {
+    fence: Fence,
+    /// Set once the partition is started.
+    epoch: Option<i64>,
+    levels: Levels,
+    /// How far readings led to recorded events before, and were taken in since.
+    readings_through: Option<i64>,
+    /// Ledger records whose sale was taken in.
+    sales_seen: Watermarks,
+}
+
+impl Shards {
+    fn apply(&mut self, input: Input, out: &mut Vec<Derived>) {
+        match input {
+            Input::Fold { partition, offset, record } => self.fold(partition, offset, record, out),
+            Input::Start { partition, epoch } => {
+                self.shards.entry(partition).or_default().epoch = Some(epoch);
+                self.tell_all(partition, &News::Begun { epoch }, out);
+            }
+            Input::Revoke { partition } => {
+                self.shards.remove(&partition);
+                self.tell_all(partition, &News::Forgotten, out);
+            }
+            Input::Tick { at_us } => {
+                self.now.tick(at_us);
+                out.push(Derived::Entry(Entry { to: self.worker as u64, about: About::Tick }));
+            }
+            Input::Readings { partition, records } => {
+                for (offset, record) in records {
+                    self.reading(partition, offset, record, out);
+                }
+            }
+            Input::Sales { partition, sales } => {
+                for (offset, sale) in sales {
+                    self.sale(partition, offset, sale, out);
+                }
+            }
+        }
+    }
+
+    fn tell_all(&self, partition: PartitionId, news: &News, out: &mut Vec<Derived>) {
+        out.extend((0..self.workers).map(|worker| entry(worker as u64, partition, news.clone())));
+    }
+
+    fn fold(&mut self, partition: PartitionId, offset: i64, record: StationRecord, out: &mut Vec<Derived>) {
+        let shard = self.shards.entry(partition).or_default();
+        if shard.epoch.is_some() {
+            return; // what this owner writes itself comes back to it: it is folded already
+        }
+        if let StationEvent::Takeover { .. } = record.event {
+            shard.fence.takeover(offset);
+        } else if shard.fence.admits(record.epoch) {
+            match record.event {
+                StationEvent::Takeover { .. } => {}
+                StationEvent::Level(level) => {
+                    shard.cover(level.origin);
+                    shard.take_in(&self.rule, partition, &level, out);
+                }
+                StationEvent::Status { origin, .. } => shard.cover(origin),
+                StationEvent::Minute(minute) => {
+                    out.push(entry(route(&minute.site), partition, News::Recorded(Box::new(minute))));
+                }
+            }
+        }
+    }
+
+    fn reading(&mut self, partition: PartitionId, offset: i64, record: ReadingRecord, out: &mut Vec<Derived>) {
+        let origin = Origin { topic: OriginTopic::Readings, partition, offset };
+        let Some(shard) = self.shards.get_mut(&partition) else { return left_out("readings", "not_started") };
+        let Some(epoch) = shard.epoch else { return left_out("readings", "not_started") };
+        if shard.readings_through.is_some_and(|through| offset <= through) {
+            return;
+        }
+        shard.readings_through = Some(offset);
+        let (key, event) = match record.message {
+            DeviceMessage::Status(status) => (status.site.to_string(), StationEvent::Status { origin, status }),
+            DeviceMessage::Reading(reading) => {
+                match shard.levels.decide(&self.rule, origin, record.received_at_us, reading) {
+                    Err(dropped) => return left_out("readings", dropped.as_str()),
+                    Ok(level) => {
+                        shard.take_in(&self.rule, partition, &level, out);
+                        (level.site.to_string(), StationEvent::Level(level))
+                    }
+                }
+            }
+        };
+        let record = StationRecord { v: FORMAT_VERSION, epoch, event };
+        out.push(Derived::Event(Output { partition, key, record }));
+    }
+
+    fn sale(&mut self, partition: PartitionId, offset: i64, sale: Sale, out: &mut Vec<Derived>) {
+        let Some(shard) = self.shards.get_mut(&partition) else { return left_out("sales", "not_started") };
+        if shard.epoch.is_none() {
+            return left_out("sales", "not_started");
+        }
+        if !shard.sales_seen.advance(sale.origin) {
+            return left_out("sales", "repeat");
+        }
+        if !self.now.believes(&self.rule, &sale) {
+            return left_out("sales", "clock_ahead");
+        }
+        let kind = match sale.kind {
+            SaleKind::Sold => LineKind::Sold,
+            SaleKind::Refunded => LineKind::Refunded,
+            SaleKind::Declined(_) => LineKind::Declined,
+        };
+        for (product, line) in lines(&sale, kind) {
+            let news = News::Sold { offset, site: sale.site.clone(), product, at_us: sale.at_us, line };
+            out.push(entry(route(&sale.site), partition, news));
+        }
+    }
+}
+
+impl Shard {
+    fn cover(&mut self, origin: Origin) {
+        if origin.topic == OriginTopic::Readings {
+            self.readings_through = self.readings_through.max(Some(origin.offset));
+        }
+    }
+
+    fn take_in(&mut self, rule: &Config, partition: PartitionId, level: &TankLevel, out: &mut Vec<Derived>) {
+        let volume_ml = self.levels.evolve(rule, level);
+        if volume_ml > Millilitres::ZERO {
+            let (site, product, at_us) = (level.site.clone(), level.product.clone(), level.measured_at_us);
+            out.push(entry(route(&site), partition, News::Drawn { site, product, at_us, volume_ml }));
+        }
+    }
+}
+
+/// A sale counts once for each of its products.
+fn lines(sale: &Sale, kind: LineKind) -> BTreeMap<ProductCode, Line> {
+    let mut lines: BTreeMap<ProductCode, Line> = BTreeMap::new();
+    for item in &sale.items {
+        let empty =
+            Line { kind, volume_ml: Millilitres::ZERO, amount_minor: MinorUnits::ZERO, currency: sale.currency };
+        let line = lines.entry(item.code.clone()).or_insert(empty);
+        line.volume_ml = line.volume_ml.plus(item.qty_ml).unwrap_or(line.volume_ml);
+        line.amount_minor = line.amount_minor.plus(item.amount_minor).unwrap_or(line.amount_minor);
+    }
+    lines
+}
+
+fn entry(to: u64, partition: PartitionId, news: News) -> Derived {
+    Derived::Entry(Entry { to, about: About::Partition(partition, news) })
+}
+
+/// All of a site meets at one worker.
+pub(super) fn route(site: &SiteId) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(site)
+}
+
+fn left_out(topic: &'static str, reason: &'static str) {
+    metrics::counter!("forecourt_stations_left_out_total", "topic" => topic, "reason" => reason).increment(1);
+}
