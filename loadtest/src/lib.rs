@@ -5,4 +5,5 @@
 //! Does not: check what Forecourt answers; the binary's `run` and `verify` do.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod kafka;
 pub mod network;

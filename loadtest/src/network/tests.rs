@@ -1,0 +1,229 @@
+//! The network driven by hand: a host that answers at once, or not at all.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use model::{
+    Allowed, AuthCode, Code, Decision, Fact, IdempotencyKey, Millilitres, MinorUnits, Origin, OriginTopic, Outcome,
+    PartitionId, ReadingMessage, Text, TimestampUs, Transaction, TransactionKind, Verdict,
+};
+
+use super::memory::{Memory, Store};
+use super::world::{Action, MINUTE_US, World};
+
+const FIRST_US: i64 = 1_768_500_000_000_000;
+const TICK_US: i64 = 3_000_000;
+
+fn world(seed: u64) -> World {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("forecourt-world-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name).join("simulated-network.json");
+    let store = Store::open(path, Memory::fresh(seed, "abc123".into(), FIRST_US)).expect("writable");
+    World::new(store, 60_000_000).expect("a world")
+}
+
+fn outcome(idem: &IdempotencyKey, facts: Vec<Fact>) -> Outcome {
+    let at = TimestampUs::from_micros(FIRST_US);
+    Outcome {
+        request: 0,
+        origin: Some(Origin { topic: OriginTopic::Transactions, partition: PartitionId(0), offset: 0 }),
+        idem: idem.clone(),
+        at_us: at,
+        received_at_us: at,
+        contract: None,
+        fingerprint: None,
+        facts,
+        balance: None,
+        cards: Vec::new(),
+    }
+}
+
+fn decision(transaction: &Transaction, code: Code, allowed_ml: u64) -> Outcome {
+    let qty_ml = Millilitres::new(allowed_ml).expect("in range");
+    let allow = |item: &model::Item| Allowed { code: item.code.clone(), qty_ml, amount_minor: MinorUnits::ZERO };
+    let declined = code != Code::Approved;
+    let decision = Decision {
+        idem: transaction.idem.clone(),
+        decision: if declined { Verdict::Decline } else { Verdict::Approve },
+        iso39: "000".into(),
+        code,
+        auth_code: (!declined).then(|| AuthCode::new(&format!("A-{}", transaction.idem)).expect("an id")),
+        hold: None,
+        allowed: transaction.items.iter().filter(|_| !declined).map(allow).collect(),
+        binding: None,
+        headroom: Vec::new(),
+        balance: None,
+        risk: Vec::new(),
+        text: Text { cashier: String::new(), manager: String::new() },
+        replayed: false,
+    };
+    let fact = Fact::Decided {
+        kind: transaction.kind,
+        card: transaction.card.token.clone(),
+        site: transaction.site.clone(),
+        terminal: transaction.terminal.clone(),
+        pump: transaction.pump,
+        location: transaction.location,
+        items: Vec::new(),
+        fingerprint: 0,
+        decision,
+    };
+    outcome(&transaction.idem, vec![fact])
+}
+
+/// What a run of some hours did.
+#[derive(Default)]
+struct Diary {
+    transactions: Vec<Transaction>,
+    orders: Vec<String>,
+    readings: Vec<(String, ReadingMessage)>,
+    links: u32,
+}
+
+/// Lives `minutes` with a host that answers each transaction by `judge`.
+fn live(world: &mut World, minutes: i64, judge: impl Fn(&Transaction) -> Option<(Code, u64)>) -> Diary {
+    let mut diary = Diary::default();
+    let end = world.now_us + minutes * MINUTE_US;
+    while world.now_us < end {
+        for action in world.advance(world.now_us + TICK_US).expect("lives") {
+            match action {
+                Action::Transact(transaction) => {
+                    if let Some((code, allowed_ml)) = judge(&transaction) {
+                        world.answer(&decision(&transaction, code, allowed_ml)).expect("answered");
+                    }
+                    diary.transactions.push(*transaction);
+                }
+                Action::Order(order) => {
+                    world.answer(&outcome(&order.idem, vec![Fact::CommandRepeated])).expect("answered");
+                    diary.orders.push(order.idem.to_string());
+                }
+                Action::Publish { topic, payload, .. } => {
+                    if let Ok(reading) = serde_json::from_str::<ReadingMessage>(&payload) {
+                        diary.readings.push((topic, reading));
+                    }
+                }
+                Action::Link { .. } => diary.links += 1,
+                Action::WrongTransaction(bytes) => assert!(serde_json::from_slice::<Transaction>(&bytes).is_err()),
+                Action::WrongOrder(bytes) => assert!(serde_json::from_slice::<model::CommandMessage>(&bytes).is_err()),
+            }
+        }
+    }
+    diary
+}
+
+fn approve(_: &Transaction) -> Option<(Code, u64)> {
+    Some((Code::Approved, 1_000_000))
+}
+
+#[test]
+fn all_cards_are_issued_within_seconds_and_then_traffic_flows() {
+    let mut world = world(1);
+    let first = live(&mut world, 3, approve);
+    assert_eq!(first.orders.iter().collect::<HashSet<_>>().len(), first.orders.len());
+    assert!(world.store.memory.cards_issued);
+    let later = live(&mut world, 60, approve);
+    let per_second = later.transactions.len() / 60;
+    assert!((8..=90).contains(&per_second), "{per_second} transactions a real second at speed 60");
+    assert!(later.readings.len() >= 150 * 60, "{} readings", later.readings.len());
+}
+
+#[test]
+fn completions_follow_approvals_and_sell_no_more_than_was_allowed() {
+    let mut world = world(2);
+    let diary = live(&mut world, 90, |_| Some((Code::Approved, 15_000)));
+    let allowed: HashSet<String> =
+        diary.transactions.iter().filter(|t| t.kind == TransactionKind::Preauth).map(|t| format!("A-{}", t.idem)).collect();
+    let completions: Vec<&Transaction> = diary.transactions.iter().filter(|t| t.kind == TransactionKind::Completion).collect();
+    assert!(completions.len() > 200);
+    for completion in completions {
+        let auth = completion.original.auth_code.as_ref().expect("an authorization");
+        assert!(allowed.contains(auth.as_str()));
+        let item = &completion.items[0];
+        assert!(item.qty_ml.expect("a quantity").get() <= 15_000);
+        assert_eq!(item.amount_minor, item.price_e4.amount(item.qty_ml.expect("a quantity"), completion.currency).ok());
+    }
+}
+
+#[test]
+fn a_declined_pump_sells_nothing() {
+    let mut world = world(3);
+    let diary = live(&mut world, 60, |_| Some((Code::CardBlocked, 0)));
+    let kinds: HashSet<TransactionKind> = diary.transactions.iter().map(|t| t.kind).collect();
+    assert!(kinds.contains(&TransactionKind::Preauth));
+    assert!(!kinds.contains(&TransactionKind::Completion) && !kinds.contains(&TransactionKind::Reversal));
+}
+
+#[test]
+fn a_key_names_one_body_for_ever() {
+    let mut world = world(4);
+    let diary = live(&mut world, 120, approve);
+    let mut bodies: BTreeMap<String, &Transaction> = BTreeMap::new();
+    let mut repeats = 0;
+    for transaction in &diary.transactions {
+        if let Some(first) = bodies.insert(transaction.idem.to_string(), transaction) {
+            assert_eq!(first, transaction);
+            repeats += 1;
+        }
+    }
+    assert!(repeats > 0, "duplicates happen");
+}
+
+#[test]
+fn a_host_that_is_away_does_not_fill_the_memory() {
+    let mut world = world(5);
+    live(&mut world, 10, approve);
+    let diary = live(&mut world, 600, |_| None);
+    assert!(world.awaiting.len() <= 5_100, "{} unanswered", world.awaiting.len());
+    assert!(!diary.transactions.is_empty());
+}
+
+#[test]
+fn every_kind_of_trouble_happens_within_a_day() {
+    let mut world = world(6);
+    let dry = world.customers.contracts[super::customers::DRY_CONTRACT].cards.clone();
+    let dry: HashSet<String> = dry.map(|card| world.customers.cards[card].token.to_string()).collect();
+    let diary = live(&mut world, 24 * 60, |transaction| {
+        let poor = dry.contains(transaction.card.token.as_str());
+        Some(if poor { (Code::Funds, 0) } else { (Code::Approved, 1_000_000) })
+    });
+    let kinds: HashSet<TransactionKind> = diary.transactions.iter().map(|t| t.kind).collect();
+    for kind in [
+        TransactionKind::Preauth,
+        TransactionKind::Completion,
+        TransactionKind::Sale,
+        TransactionKind::AdviceOffline,
+        TransactionKind::Reversal,
+        TransactionKind::Balance,
+    ] {
+        assert!(kinds.contains(&kind), "{kind:?}");
+    }
+    assert!(diary.links >= 2, "a line drops and comes back");
+    assert!(diary.orders.iter().any(|order| order.contains("-topup-")), "the dry contract is topped up");
+    assert!(diary.readings.iter().any(|(_, reading)| reading.status == 1), "trucks unload");
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut repeated, mut swapped) = (0, 0);
+    for (topic, reading) in &diary.readings {
+        let seq = reading.seq.expect("numbered");
+        let newest = newest.entry(topic).or_default();
+        repeated += u32::from(seq == *newest);
+        swapped += u32::from(seq < *newest);
+        *newest = seq.max(*newest);
+        assert!(reading.volume_ml <= reading.capacity_ml.expect("a capacity"));
+    }
+    assert!(repeated > 100 && swapped > 100, "{repeated} repeated, {swapped} swapped");
+}
+
+#[test]
+fn a_card_is_used_at_two_places_too_far_apart() {
+    let mut world = world(7);
+    let card = world.customers.contracts[super::customers::TRAVEL_CONTRACT].cards.start;
+    let token = world.customers.cards[card].token.clone();
+    let diary = live(&mut world, 300, approve);
+    let uses: Vec<(TimestampUs, model::Location)> =
+        diary.transactions.iter().filter(|t| t.card.token == token).map(|t| (t.at(), t.location.expect("a place"))).collect();
+    let impossible = uses.windows(2).any(|pair| {
+        let km = super::places::distance_km(pair[0].1, pair[1].1);
+        km > 800 && pair[1].0.get() - pair[0].0.get() < 15 * MINUTE_US
+    });
+    assert!(impossible);
+}
