@@ -8,7 +8,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod access;
 mod health;
+mod history;
+mod hub;
+mod live;
+mod page;
+mod projection;
+mod rest;
+mod server;
+mod view;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -88,13 +97,12 @@ pub async fn serve(
 
 /// Like [`serve`], on a socket that is already bound.
 pub async fn serve_on(
-    _listener: TcpListener,
-    _config: Config,
-    _feed: mpsc::Receiver<Vec<Feed>>,
-    _health: Health,
-    _render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    listener: TcpListener,
+    config: Config,
+    feed: mpsc::Receiver<Vec<Feed>>,
+    health: Health,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stop: impl Future + Send + 'static,
 ) -> Result<(), Error> {
-    stop.await;
-    Ok(())
+    server::run(listener, config, feed, health, render_metrics, stop).await
 }

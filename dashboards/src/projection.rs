@@ -1,0 +1,341 @@
+//! The current state of the network: a fold of recorded facts.
+//!
+//! In: [`Feed`] items, and ticks that bring the time and the health of the parts. Out: what the screens show, and for each
+//! entry the version at which it last changed, so that "all that changed since version v" is found without a search.
+//! Guarantees: only true records count (fenced by epoch); an offset counts once; the versions of decisions and points grow.
+//! Does not: know clients, encode, or wait. Days are UTC days of event time.
+
+mod cards;
+mod contracts;
+mod decisions;
+mod network;
+mod recency;
+mod sites;
+mod tanks;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::{
+    CardToken, Code, Decision, Fact, Fence, LedgerBody, LedgerRecord, MICROS_PER_MINUTE, Outcome, PartitionId, SiteId,
+    SoldItem, StationEvent, StationRecord, TankLevel, TerminalId, TimestampUs, TransactionKind,
+};
+
+pub(crate) use cards::{Card, CardLimit, Cards};
+pub(crate) use contracts::{Contract, Contracts};
+pub(crate) use decisions::{Answer, Decisions, Line};
+pub(crate) use network::{Figures, Network, Point};
+pub(crate) use sites::Sites;
+pub(crate) use tanks::{Tank, Tanks};
+
+use crate::{Feed, Part};
+
+const MICROS_PER_DAY: i64 = 24 * 60 * MICROS_PER_MINUTE;
+
+/// How far one partition of a log has been folded, and whose records count.
+#[derive(Debug, Default)]
+struct Cursor {
+    fence: Fence,
+    /// The offset that may come next; lower ones were folded.
+    next: i64,
+}
+
+impl Cursor {
+    /// True when `offset` is new; remembers it.
+    fn advance(&mut self, offset: i64) -> bool {
+        let new = offset >= self.next;
+        if new {
+            self.next = offset.saturating_add(1);
+        }
+        new
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Projection {
+    version: u64,
+    caught_up: bool,
+    stale_after_us: i64,
+    /// The latest UTC day that a decision belongs to.
+    today: i64,
+    judged_second: i64,
+    ledger: HashMap<PartitionId, Cursor>,
+    station_events: HashMap<PartitionId, Cursor>,
+    contracts: Contracts,
+    cards: Cards,
+    decisions: Decisions,
+    tanks: Tanks,
+    sites: Sites,
+    figures: Figures,
+}
+
+/// What stands beside the facts of one outcome.
+struct Place {
+    partition: PartitionId,
+    offset: i64,
+    seen_at: TimestampUs,
+    received_at: TimestampUs,
+    at: TimestampUs,
+}
+
+/// A [`Fact::Decided`] without what the screens do not show.
+struct Decided {
+    kind: TransactionKind,
+    card: CardToken,
+    site: SiteId,
+    terminal: TerminalId,
+    pump: Option<u16>,
+    items: Vec<SoldItem>,
+    decision: Decision,
+}
+
+impl Projection {
+    pub(crate) fn new(stale_after_us: i64) -> Self {
+        Self { stale_after_us, ..Self::default() }
+    }
+
+    pub(crate) fn apply(&mut self, item: Feed) {
+        match item {
+            Feed::Ledger { partition, offset, record, seen_at_us } => {
+                self.apply_ledger(partition, offset, record, seen_at_us);
+            }
+            Feed::Station { partition, offset, record, seen_at_us: _ } => {
+                self.apply_station(partition, offset, record);
+            }
+            Feed::Rejected { count } => self.figures.totals.rejected += count,
+            Feed::CaughtUp => self.caught_up = true,
+        }
+    }
+
+    /// Time has come to `now_us`: rates, silence of gauges, health.
+    pub(crate) fn tick(&mut self, now_us: i64, parts: Vec<Part>) {
+        let version = self.version + 1;
+        let mut changed = self.figures.refresh(now_us, self.caught_up, parts, version);
+        let second = now_us.div_euclid(model::MICROS_PER_SECOND);
+        if self.caught_up && second != self.judged_second {
+            self.judged_second = second;
+            changed |= self.tanks.judge_silence(now_us, self.stale_after_us, version);
+        }
+        if changed {
+            self.version = version;
+        }
+    }
+
+    fn apply_ledger(&mut self, partition: PartitionId, offset: i64, record: LedgerRecord, seen_at: TimestampUs) {
+        let cursor = self.ledger.entry(partition).or_default();
+        if !cursor.advance(offset) {
+            return;
+        }
+        match record.body {
+            LedgerBody::Takeover { .. } => cursor.fence.takeover(offset),
+            LedgerBody::Outcome(outcome) if cursor.fence.admits(record.epoch) => {
+                self.apply_outcome(partition, offset, seen_at, outcome);
+            }
+            LedgerBody::Outcome(_) => {}
+        }
+    }
+
+    fn apply_outcome(&mut self, partition: PartitionId, offset: i64, seen_at: TimestampUs, outcome: Outcome) {
+        if self.caught_up {
+            self.figures.live.events += 1;
+        }
+        if outcome.facts.is_empty() {
+            return;
+        }
+        self.version += 1;
+        let place = Place { partition, offset, seen_at, received_at: outcome.received_at_us, at: outcome.at_us };
+        let contract = outcome.contract.as_ref().and_then(|id| {
+            let opened = || outcome.facts.iter().any(|fact| matches!(fact, Fact::ContractOpened { .. }));
+            let known = self.contracts.place(id);
+            if known.is_none() && (outcome.balance.is_some() || opened()) {
+                return Some(self.contracts.place_or_add(id));
+            }
+            known
+        });
+        if let Some(at) = contract {
+            let entry = self.contracts.touch(at, self.version);
+            entry.balance = outcome.balance.or(entry.balance);
+            entry.last_at = entry.last_at.max(outcome.at_us);
+            for view in outcome.cards {
+                let change = self.cards.apply(view, at, &mut entry.cards);
+                entry.card_count += u32::from(change.is_new);
+                entry.blocked_count += u32::from(change.is_blocked);
+                entry.blocked_count = entry.blocked_count.saturating_sub(u32::from(change.was_blocked));
+            }
+        }
+        for fact in outcome.facts {
+            match fact {
+                Fact::ContractOpened { name, .. } => {
+                    if let Some(at) = contract {
+                        self.contracts.touch(at, self.version).name = name.into();
+                    }
+                }
+                Fact::Decided { kind, card, site, terminal, pump, items, decision, .. } => {
+                    let decided = Decided { kind, card, site, terminal, pump, items, decision };
+                    self.apply_decided(&place, outcome.contract.as_ref(), contract, decided);
+                }
+                Fact::Captured { items, amount_minor, .. } => {
+                    self.sold(&place, &items, amount_minor.is_negative());
+                }
+                Fact::Refunded { items, .. } => self.sold(&place, &items, true),
+                _ => {}
+            }
+        }
+    }
+
+    fn apply_decided(
+        &mut self,
+        place: &Place,
+        contract_id: Option<&model::ContractId>,
+        contract: Option<u32>,
+        decided: Decided,
+    ) {
+        let Decided { kind, card, site, terminal, pump, items, decision } = decided;
+        let day = place.at.get() / MICROS_PER_DAY;
+        if decision.replayed {
+            self.figures.totals.replayed += 1;
+        } else {
+            self.figures.totals.decided(decision.decision);
+            // A terminal with a wrong clock does not begin a new day for the network.
+            if day > self.today && decision.code != Code::FmtClock {
+                self.contracts.day_ended(self.today, self.version);
+                self.figures.sold_ml_today = 0;
+                self.today = day;
+            }
+        }
+        let latency_us = self.caught_up.then(|| place.seen_at.get() - place.received_at.get());
+        if let Some(latency_us) = latency_us {
+            self.figures.live.decisions += 1;
+            if !decision.replayed {
+                self.figures.latency(latency_us);
+                #[expect(clippy::cast_precision_loss, reason = "microseconds of a latency are far below 2^52")]
+                metrics::histogram!("forecourt_decision_latency_seconds").record(latency_us.max(0) as f64 / 1e6);
+            }
+        }
+        let pan_masked = self.cards.used(&card, place.at).map(|card| card.pan_masked.clone());
+        let (product, qty_ml, amount_minor) = wish(&decision, &items);
+        let balance = decision.balance.or_else(|| contract.and_then(|at| self.contracts.at(at).balance));
+        let line = Arc::new(Line {
+            version: self.version,
+            partition: place.partition,
+            offset: place.offset,
+            idem: decision.idem.clone(),
+            at: place.at,
+            seen_at: place.seen_at,
+            site,
+            terminal,
+            pump,
+            contract: contract_id.cloned(),
+            contract_name: contract.map(|at| self.contracts.at(at).name.clone()),
+            card,
+            pan_masked,
+            kind,
+            product,
+            qty_ml,
+            amount_minor,
+            currency: balance.map(|balance| balance.currency),
+            latency_us,
+            answer: Answer::of(&decision),
+        });
+        if let Some(at) = contract {
+            let entry = self.contracts.touch(at, self.version);
+            if !decision.replayed && decision.code != Code::FmtClock {
+                entry.decided.add(day, decision.decision);
+            }
+            entry.remember(line.clone());
+        }
+        self.decisions.push(line, decision);
+    }
+
+    /// Fuel was sold, or given back.
+    fn sold(&mut self, place: &Place, items: &[SoldItem], back: bool) {
+        if place.at.get() / MICROS_PER_DAY != self.today {
+            return;
+        }
+        let ml = items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.qty_ml.get()));
+        let ml = i64::try_from(ml).unwrap_or(i64::MAX);
+        let today = &mut self.figures.sold_ml_today;
+        *today = if back { today.saturating_sub(ml) } else { today.saturating_add(ml) };
+    }
+
+    fn apply_station(&mut self, partition: PartitionId, offset: i64, record: StationRecord) {
+        let cursor = self.station_events.entry(partition).or_default();
+        if !cursor.advance(offset) {
+            return;
+        }
+        if matches!(record.event, StationEvent::Takeover { .. }) {
+            cursor.fence.takeover(offset);
+        } else if cursor.fence.admits(record.epoch) {
+            match record.event {
+                StationEvent::Takeover { .. } => {}
+                StationEvent::Level(level) => self.apply_level(level),
+                StationEvent::Status { status, .. } => {
+                    self.figures.live.events += u64::from(self.caught_up);
+                    self.sites.apply_status(&status);
+                }
+                StationEvent::Minute(minute) => self.sites.apply_minute(minute),
+            }
+        }
+    }
+
+    fn apply_level(&mut self, level: TankLevel) {
+        self.figures.totals.readings += 1;
+        self.figures.live.readings += u64::from(self.caught_up);
+        self.figures.live.events += u64::from(self.caught_up);
+        self.version += 1;
+        match self.sites.tank(&level.site, &level.tank, &self.tanks) {
+            Some(place) => self.tanks.apply(place, level, self.version),
+            None => {
+                let site = level.site.clone();
+                let place = self.tanks.add(level, self.version);
+                self.sites.add_tank(&site, place);
+            }
+        }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+    pub(crate) fn caught_up(&self) -> bool {
+        self.caught_up
+    }
+    pub(crate) fn today(&self) -> i64 {
+        self.today
+    }
+    pub(crate) fn contracts(&self) -> &Contracts {
+        &self.contracts
+    }
+    pub(crate) fn cards(&self) -> &Cards {
+        &self.cards
+    }
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+    pub(crate) fn tanks(&self) -> &Tanks {
+        &self.tanks
+    }
+    pub(crate) fn sites(&self) -> &Sites {
+        &self.sites
+    }
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+}
+
+/// Product of the first item, sums of quantity and amount: of what was allowed, or else of what was asked for.
+fn wish(decision: &Decision, items: &[SoldItem]) -> (Option<model::ProductCode>, Option<u64>, Option<i64>) {
+    let sums = |rows: &mut dyn Iterator<Item = (u64, i64)>| {
+        rows.fold((0_u64, 0_i64), |(ml, minor), row| (ml.saturating_add(row.0), minor.saturating_add(row.1)))
+    };
+    if let Some(first) = decision.allowed.first() {
+        let (ml, minor) = sums(&mut decision.allowed.iter().map(|row| (row.qty_ml.get(), row.amount_minor.get())));
+        return (Some(first.code.clone()), Some(ml), Some(minor));
+    }
+    if let Some(first) = items.first() {
+        let (ml, minor) = sums(&mut items.iter().map(|row| (row.qty_ml.get(), row.amount_minor.get())));
+        return (Some(first.code.clone()), Some(ml), Some(minor));
+    }
+    (None, None, None)
+}

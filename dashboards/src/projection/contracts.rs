@@ -1,0 +1,140 @@
+//! All contracts: money, number of cards, today's decisions.
+//!
+//! In: the contract part of ledger records. Out: contracts, latest change first. A contract is known from its opening or
+//! from the first record that carries its balance; a wish on a contract that does not exist leaves nothing here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::{Balance, ContractId, TimestampUs, Verdict};
+
+use super::decisions::Line;
+use super::recency::{Links, List};
+
+/// Decisions kept per contract for its detail.
+pub(crate) const CONTRACT_DECISIONS_MAX: usize = 20;
+
+/// Decisions of one UTC day of event time. An earlier day's decision that comes late is left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DayCount {
+    day: i64,
+    approved: u32,
+    declined: u32,
+}
+
+impl DayCount {
+    pub(crate) fn add(&mut self, day: i64, verdict: Verdict) {
+        if day > self.day {
+            *self = Self { day, approved: 0, declined: 0 };
+        }
+        if day == self.day {
+            match verdict {
+                Verdict::Approve | Verdict::Partial => self.approved += 1,
+                Verdict::Decline => self.declined += 1,
+            }
+        }
+    }
+    /// Approved and declined on `today`.
+    pub(crate) fn on(&self, today: i64) -> (u32, u32) {
+        if self.day == today { (self.approved, self.declined) } else { (0, 0) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Contract {
+    pub(crate) id: ContractId,
+    pub(crate) name: Arc<str>,
+    pub(crate) balance: Option<Balance>,
+    pub(crate) card_count: u32,
+    pub(crate) blocked_count: u32,
+    pub(crate) decided: DayCount,
+    pub(crate) last_at: TimestampUs,
+    /// Its cards, latest change first.
+    pub(crate) cards: List,
+    /// Its last decisions, oldest first.
+    pub(crate) decisions: VecDeque<Arc<Line>>,
+    pub(crate) version: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Contracts {
+    contracts: Vec<Contract>,
+    links: Links,
+    list: List,
+    by_id: HashMap<ContractId, u32>,
+}
+
+impl Contracts {
+    pub(crate) fn place(&self, id: &ContractId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn place_or_add(&mut self, id: &ContractId) -> u32 {
+        if let Some(place) = self.place(id) {
+            return place;
+        }
+        let place = u32::try_from(self.contracts.len()).unwrap_or(u32::MAX);
+        self.contracts.push(Contract {
+            id: id.clone(),
+            name: Arc::default(),
+            balance: None,
+            card_count: 0,
+            blocked_count: 0,
+            decided: DayCount::default(),
+            last_at: TimestampUs::default(),
+            cards: List::default(),
+            decisions: VecDeque::new(),
+            version: 0,
+        });
+        self.links.add(&mut self.list);
+        self.by_id.insert(id.clone(), place);
+        place
+    }
+
+    /// The contract, which counts as changed at `version`.
+    pub(crate) fn touch(&mut self, place: u32, version: u64) -> &mut Contract {
+        self.links.touch(&mut self.list, place);
+        let contract = &mut self.contracts[place as usize];
+        contract.version = version;
+        contract
+    }
+
+    pub(crate) fn at(&self, place: u32) -> &Contract {
+        &self.contracts[place as usize]
+    }
+
+    pub(crate) fn get(&self, id: &ContractId) -> Option<&Contract> {
+        self.place(id).map(|place| self.at(place))
+    }
+
+    /// In the order in which they became known.
+    pub(crate) fn all(&self) -> &[Contract] {
+        &self.contracts
+    }
+
+    pub(crate) fn changed_since(&self, version: u64) -> impl Iterator<Item = &Contract> {
+        self.links
+            .newest_first(self.list)
+            .map(|place| &self.contracts[place])
+            .take_while(move |contract| contract.version > version)
+    }
+
+    /// A new day begins: those whose figures of `yesterday` fall to zero have changed.
+    pub(crate) fn day_ended(&mut self, yesterday: i64, version: u64) {
+        for place in 0..self.contracts.len() {
+            if self.contracts[place].decided.on(yesterday) != (0, 0) {
+                self.touch(u32::try_from(place).unwrap_or(u32::MAX), version);
+            }
+        }
+    }
+}
+
+impl Contract {
+    pub(crate) fn remember(&mut self, line: Arc<Line>) {
+        if self.decisions.len() == CONTRACT_DECISIONS_MAX {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(line);
+    }
+}

@@ -1,0 +1,337 @@
+//! What the screens get as JSON: the lines of the live protocol, borrowed from the projection.
+//!
+//! In: the projection. Out: serializable lines, the whole state, and all that changed since a version.
+//! Amounts are integers (ml, minor units, µs); formatting is the page's.
+
+use model::{CardState, Code, Headroom, Measure, RiskFinding, SiteId, TransactionKind, Verdict};
+use serde::Serialize;
+
+use crate::projection::{Card, CardLimit, Contract, Line, Network, Point, Projection, Tank};
+
+/// Decisions in a snapshot, and at most in a delta.
+pub(crate) const DECISIONS_SHOWN_MAX: usize = 100;
+/// Cards in the detail of a contract.
+const CARDS_SHOWN_MAX: usize = 200;
+
+#[derive(Serialize)]
+pub(crate) struct DecisionLine<'a> {
+    id: String,
+    idem: &'a str,
+    at_us: i64,
+    seen_us: i64,
+    site: &'a str,
+    terminal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pump: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract_name: Option<&'a str>,
+    card: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pan_masked: Option<&'a str>,
+    kind: TransactionKind,
+    verdict: Verdict,
+    code: Code,
+    manager: &'a str,
+    cashier: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qty_ml: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<&'a Headroom>,
+    risk: &'a [RiskFinding],
+    replayed: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ContractLine<'a> {
+    contract: &'a str,
+    name: &'a str,
+    currency: &'a str,
+    own: i64,
+    credit: i64,
+    held: i64,
+    available: i64,
+    cards: u32,
+    blocked_cards: u32,
+    approved_today: u32,
+    declined_today: u32,
+    last_at_us: i64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LimitLine<'a> {
+    limit: &'a str,
+    measure: Measure,
+    window: &'a str,
+    limit_value: i64,
+    used: i64,
+    held: i64,
+    left: i64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct CardLine<'a> {
+    card: &'a str,
+    pan_masked: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vehicle: Option<&'a str>,
+    state: CardState,
+    headroom: Vec<LimitLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_at_us: Option<i64>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ContractDetail<'a> {
+    contract: &'a str,
+    cards: Vec<CardLine<'a>>,
+    more_cards: usize,
+    decisions: Vec<DecisionLine<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TankLine<'a> {
+    site: &'a str,
+    tank: &'a str,
+    product: &'a str,
+    measured_at_us: i64,
+    received_at_us: i64,
+    volume_ml: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity_ml: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height_mm: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    water_mm: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature_dc: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trend_ml_h: Option<i64>,
+    stale: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) struct NetworkLine<'a> {
+    #[serde(flatten)]
+    network: &'a Network,
+    history: Vec<&'a Point>,
+}
+
+/// The state, or what changed of it; nothing is said of a part without changes.
+#[derive(Serialize)]
+pub(crate) struct Changes<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<NetworkLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisions: Option<Vec<DecisionLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contracts: Option<Vec<ContractLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tanks: Option<Vec<TankLine<'a>>>,
+}
+
+/// Consumption of one product at one site in the closed minutes of the last hour.
+#[derive(Serialize)]
+pub(crate) struct ProductLine<'a> {
+    product: &'a str,
+    minutes: usize,
+    sales: u64,
+    declines: u64,
+    sold_ml: u64,
+    consumed_ml: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct SiteLine<'a> {
+    site: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online_since_us: Option<i64>,
+    tanks: Vec<TankLine<'a>>,
+    products: Vec<ProductLine<'a>>,
+    decisions: Vec<DecisionLine<'a>>,
+}
+
+fn limit_line(limit: &CardLimit) -> LimitLine<'_> {
+    LimitLine {
+        limit: &limit.name.limit,
+        measure: limit.name.measure,
+        window: &limit.name.window,
+        limit_value: limit.limit_value,
+        used: limit.used,
+        held: limit.held,
+        left: limit.limit_value.saturating_sub(limit.used).saturating_sub(limit.held),
+    }
+}
+
+pub(crate) fn card_line(card: &Card) -> CardLine<'_> {
+    CardLine {
+        card: card.token.as_str(),
+        pan_masked: &card.pan_masked,
+        vehicle: card.vehicle.as_deref(),
+        state: card.state,
+        headroom: card.limits.iter().map(limit_line).collect(),
+        last_at_us: card.last_at.map(|at| at.get()),
+    }
+}
+
+pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
+    DecisionLine {
+        id: format!("{}-{}", line.partition, line.offset),
+        idem: line.idem.as_str(),
+        at_us: line.at.get(),
+        seen_us: line.seen_at.get(),
+        site: line.site.as_str(),
+        terminal: line.terminal.as_str(),
+        pump: line.pump,
+        contract: line.contract.as_ref().map(|id| id.as_str()),
+        contract_name: line.contract_name.as_deref(),
+        card: line.card.as_str(),
+        pan_masked: line.pan_masked.as_deref(),
+        kind: line.kind,
+        verdict: line.answer.verdict,
+        code: line.answer.code,
+        manager: &line.answer.manager,
+        cashier: &line.answer.cashier,
+        product: line.product.as_ref().map(|product| product.as_str()),
+        qty_ml: line.qty_ml,
+        amount_minor: line.amount_minor,
+        currency: line.currency.as_ref().map(|currency| currency.as_str()),
+        latency_us: line.latency_us,
+        binding: line.answer.binding.as_ref(),
+        risk: &line.answer.risk,
+        replayed: line.answer.replayed,
+    }
+}
+
+pub(crate) fn tank_line(tank: &Tank) -> TankLine<'_> {
+    let level = &tank.level;
+    TankLine {
+        site: level.site.as_str(),
+        tank: level.tank.as_str(),
+        product: level.product.as_str(),
+        measured_at_us: level.measured_at_us.get(),
+        received_at_us: level.received_at_us.get(),
+        volume_ml: level.volume_ml.get(),
+        capacity_ml: level.capacity_ml.map(|volume| volume.get()),
+        height_mm: level.height_mm.map(|height| height.0),
+        water_mm: level.water_mm.map(|height| height.0),
+        temperature_dc: level.temperature_dc.map(|temperature| temperature.0),
+        trend_ml_h: tank.trend_ml_h(),
+        stale: tank.stale,
+    }
+}
+
+impl Projection {
+    pub(crate) fn contract_line<'a>(&self, contract: &'a Contract) -> ContractLine<'a> {
+        let (approved_today, declined_today) = contract.decided.on(self.today());
+        let money = contract.balance.as_ref();
+        ContractLine {
+            contract: contract.id.as_str(),
+            name: &contract.name,
+            currency: money.map_or("", |balance| balance.currency.as_str()),
+            own: money.map_or(0, |balance| balance.own.get()),
+            credit: money.map_or(0, |balance| balance.credit.get()),
+            held: money.map_or(0, |balance| balance.held.get()),
+            available: money.map_or(0, |balance| balance.available.get()),
+            cards: contract.card_count,
+            blocked_cards: contract.blocked_count,
+            approved_today,
+            declined_today,
+            last_at_us: contract.last_at.get(),
+        }
+    }
+
+    pub(crate) fn contract_detail<'a>(&'a self, contract: &'a Contract) -> ContractDetail<'a> {
+        let cards: Vec<_> = self.cards().newest_first(contract.cards).take(CARDS_SHOWN_MAX).map(card_line).collect();
+        ContractDetail {
+            contract: contract.id.as_str(),
+            more_cards: (contract.card_count as usize).saturating_sub(cards.len()),
+            cards,
+            decisions: contract.decisions.iter().rev().map(|line| decision_line(line)).collect(),
+        }
+    }
+
+    fn network_line(&self, since: u64, until: u64) -> NetworkLine<'_> {
+        NetworkLine { network: self.figures().shown().0, history: self.figures().points(since, until).collect() }
+    }
+
+    pub(crate) fn network(&self) -> NetworkLine<'_> {
+        self.network_line(0, u64::MAX)
+    }
+
+    /// Everything, with the decisions and points up to `version`.
+    ///
+    /// Contracts, tanks and figures may be newer than `version`: they come again with the delta that follows, and the
+    /// latest value of a key is all that counts. A decision or a point must not come twice, so those are cut exactly.
+    pub(crate) fn state(&self, version: u64) -> Changes<'_> {
+        Changes {
+            network: Some(self.network_line(0, version)),
+            decisions: Some(self.decisions_between(0, version)),
+            contracts: Some(self.contracts().all().iter().map(|contract| self.contract_line(contract)).collect()),
+            tanks: Some(self.tanks().all().iter().map(tank_line).collect()),
+        }
+    }
+
+    /// What changed after version `since`, with the decisions and points up to `until`; see [`Projection::state`].
+    pub(crate) fn changes(&self, since: u64, until: u64) -> Changes<'_> {
+        fn some<T>(lines: Vec<T>) -> Option<Vec<T>> {
+            (!lines.is_empty()).then_some(lines)
+        }
+        Changes {
+            network: (self.figures().shown().1 > since).then(|| self.network_line(since, until)),
+            decisions: some(self.decisions_between(since, until)),
+            contracts: some(
+                self.contracts().changed_since(since).map(|contract| self.contract_line(contract)).collect(),
+            ),
+            tanks: some(self.tanks().changed_since(since).map(tank_line).collect()),
+        }
+    }
+
+    fn decisions_between(&self, since: u64, until: u64) -> Vec<DecisionLine<'_>> {
+        let newest_first = self.decisions().newest_first();
+        newest_first
+            .skip_while(|line| line.version > until)
+            .take_while(|line| line.version > since)
+            .take(DECISIONS_SHOWN_MAX)
+            .map(decision_line)
+            .collect()
+    }
+
+    /// `None` when nothing was ever heard of the site.
+    pub(crate) fn site_line<'a>(&'a self, id: &'a SiteId) -> Option<SiteLine<'a>> {
+        let of_site = self.decisions().newest_first().filter(|line| line.site == *id);
+        let decisions: Vec<_> = of_site.take(DECISIONS_SHOWN_MAX).map(decision_line).collect();
+        let site = self.sites().get(id);
+        if site.is_none() && decisions.is_empty() {
+            return None;
+        }
+        let products = site.iter().flat_map(|site| &site.minutes).map(|(product, minutes)| ProductLine {
+            product: product.as_str(),
+            minutes: minutes.len(),
+            sales: minutes.values().map(|minute| u64::from(minute.sales)).sum(),
+            declines: minutes.values().map(|minute| u64::from(minute.declines)).sum(),
+            sold_ml: minutes.values().fold(0, |sum, minute| sum.saturating_add(minute.sold_ml)),
+            consumed_ml: minutes.values().fold(0, |sum, minute| sum.saturating_add(minute.consumed_ml)),
+        });
+        let status = site.and_then(|site| site.status);
+        Some(SiteLine {
+            site: id.as_str(),
+            online: status.map(|(online, _)| online),
+            online_since_us: status.map(|(_, at)| at.get()),
+            tanks: site.iter().flat_map(|site| &site.tanks).map(|&place| tank_line(self.tanks().at(place))).collect(),
+            products: products.collect(),
+            decisions,
+        })
+    }
+}
