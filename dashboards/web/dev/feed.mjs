@@ -143,7 +143,7 @@ function decide() {
   Object.assign(line, { last_at_us: at });
   Object.assign(card, { last_at_us: at });
   const site = `ST-${String(between(1, Number(options.sites) + 1)).padStart(3, "0")}`;
-  const decision = { id: `${offset % 4}-${offset}`, at_us: at, seen_us: nowUs(), site, terminal: `${site}-T1`, pump: between(1, 9), contract: line.contract, contract_name: line.name, card: card.card, pan_masked: card.pan_masked, kind: "sale", verdict, code, manager, cashier, product: fuel.code, qty_ml: qty, amount_minor: amount, currency: line.currency, latency_us: latency, risk, replayed: false };
+  const decision = { id: `${offset % 4}-${offset}`, idem: `idem-${offset}`, at_us: at, seen_us: nowUs(), site, terminal: `${site}-T1`, pump: between(1, 9), contract: line.contract, contract_name: line.name, card: card.card, pan_masked: card.pan_masked, kind: "sale", verdict, code, manager, cashier, product: fuel.code, qty_ml: qty, amount_minor: amount, currency: line.currency, latency_us: latency, risk, replayed: false };
   if (binding) decision.binding = { ...binding };
   offset += 1;
   detail.cards = [card, ...detail.cards.filter((each) => each !== card)];
@@ -239,6 +239,12 @@ const http = createServer((request, response) => {
   if (request.method === "POST" && dev[path]) {
     dev[path]();
     response.end("done\n");
+    return;
+  }
+  const decided = /^\/api\/v1\/decisions\/(.+)$/.exec(path);
+  if (decided) {
+    const detail = [...details.values()].find((each) => each.decisions.some((line) => line.idem === decodeURIComponent(decided[1])));
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ headroom: detail?.cards[0]?.headroom ?? [] }));
     return;
   }
   const file = options.dist && join(options.dist, normalize(path === "/" ? "/index.html" : path));

@@ -83,7 +83,8 @@ export interface DecisionLine {
   qty_ml?: number;
   amount_minor?: number;
   currency?: string;
-  latency_us: number;
+  /** Unknown for decisions that were recorded before this server began to read. */
+  latency_us?: number;
   binding?: Headroom;
   risk: RiskFinding[];
   replayed: boolean;
