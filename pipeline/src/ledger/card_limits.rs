@@ -40,12 +40,11 @@ pub(super) fn limits(contract: &Contract, card: &Card, day: Date) -> Limits {
 
 fn daily(card: &Card, day: Date) -> [Option<Limit>; 2] {
     let usage = card.usage(day);
-    let volume = card.daily_ml.map(|limit| {
-        Limit::new(LimitKind::DailyVolume, ml(limit), ml(usage.used.ml), ml(usage.held.ml))
-    });
-    let money = card.daily_minor.map(|limit| {
-        Limit::new(LimitKind::DailyMoney, limit.get(), usage.used.minor.get(), usage.held.minor.get())
-    });
+    let volume =
+        card.daily_ml.map(|limit| Limit::new(LimitKind::DailyVolume, ml(limit), ml(usage.used.ml), ml(usage.held.ml)));
+    let money = card
+        .daily_minor
+        .map(|limit| Limit::new(LimitKind::DailyMoney, limit.get(), usage.used.minor.get(), usage.held.minor.get()));
     [volume, money]
 }
 

@@ -99,7 +99,8 @@ impl Quantity {
     pub(super) fn plus(self, other: Self) -> Self {
         Self { ml: self.ml.plus(other.ml).unwrap_or(self.ml), minor: clamped(self.minor.get() + other.minor.get()) }
     }
-    fn less(self, other: Self) -> Self {
+    /// What remains after taking `other`; never negative.
+    pub(super) fn less(self, other: Self) -> Self {
         let minor = (self.minor.get() - other.minor.get()).max(0);
         Self { ml: self.ml.less(other.ml), minor: clamped(minor) }
     }

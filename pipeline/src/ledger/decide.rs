@@ -29,11 +29,12 @@ pub(super) fn repeat(answer: &Answer, request: &Request, fingerprint: u64) -> Fa
             message: format!("key {} was used before for another request", request.idem()),
         },
         RequestBody::Transaction(transaction) => match answer.decision() {
-            Some(decision) if same => {
-                decided(transaction, fingerprint, Decision { replayed: true, ..decision })
-            }
+            Some(decision) if same => decided(transaction, fingerprint, Decision { replayed: true, ..decision }),
             _ => {
-                let text = texts::of(Code::FmtKeyReused, format!("Key {} was used before for another request", transaction.idem));
+                let text = texts::of(
+                    Code::FmtKeyReused,
+                    format!("Key {} was used before for another request", transaction.idem),
+                );
                 decided(transaction, fingerprint, declined(transaction, Code::FmtKeyReused, text))
             }
         },

@@ -100,7 +100,9 @@ mod tests {
     /// The vectors of the authors' own test suite.
     #[test]
     fn the_hash_is_fnv_1a() {
-        for (text, expected) in [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)] {
+        for (text, expected) in
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
             let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
             hash.write_all(text.as_bytes()).expect("hashing accepts all");
             assert_eq!(hash.0, expected, "{text}");

@@ -63,7 +63,9 @@ fn travel(case: &Case<'_>) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "a time between purchases is far below 2^53 us")]
     let kmh = (km * MICROS_PER_HOUR / elapsed_us as f64).round();
     (kmh > f64::from(travel_kmh_max)).then(|| {
-        format!("{km} km from the last purchase in {minutes} min: {kmh} km/h, at most {travel_kmh_max} km/h is believed")
+        format!(
+            "{km} km from the last purchase in {minutes} min: {kmh} km/h, at most {travel_kmh_max} km/h is believed"
+        )
     })
 }
 
@@ -72,8 +74,7 @@ fn great_circle_km(from: Location, to: Location) -> f64 {
     let radians = |e6: i32| (f64::from(e6) / 1e6).to_radians();
     let (from_lat, to_lat) = (radians(from.lat_e6), radians(to.lat_e6));
     let half = |a: f64, b: f64| ((b - a) / 2.0).sin().powi(2);
-    let a = half(from_lat, to_lat)
-        + from_lat.cos() * to_lat.cos() * half(radians(from.lon_e6), radians(to.lon_e6));
+    let a = half(from_lat, to_lat) + from_lat.cos() * to_lat.cos() * half(radians(from.lon_e6), radians(to.lon_e6));
     2.0 * EARTH_KM * a.clamp(0.0, 1.0).sqrt().asin()
 }
 

@@ -49,7 +49,12 @@ impl Partitions {
         if let Some(own) = partition.deciding
             && partition.shard.epoch() != Some(own)
         {
-            tracing::warn!(partition = id.0, own, newer = offset, "another process took the partition over; deciding stops");
+            tracing::warn!(
+                partition = id.0,
+                own,
+                newer = offset,
+                "another process took the partition over; deciding stops"
+            );
             partition.deciding = None;
         }
     }
@@ -60,7 +65,12 @@ impl Partitions {
         if folded == Some(epoch) {
             partition.deciding = Some(epoch);
         } else {
-            tracing::error!(partition = id.0, epoch, ?folded, "told to decide under an epoch that is not the ledger's latest");
+            tracing::error!(
+                partition = id.0,
+                epoch,
+                ?folded,
+                "told to decide under an epoch that is not the ledger's latest"
+            );
         }
     }
 

@@ -49,15 +49,17 @@ impl Case<'_> {
             Ok(sold) => sold,
             Err((code, manager)) => return self.decline(code, manager),
         };
-        let auth_code = match self.original() {
-            Some((auth_code, Purchase { state: state @ PurchaseState::Sold { .. }, .. })) => {
-                return self.closed(&auth_code, *state);
-            }
-            Some((auth_code, Purchase { state: PurchaseState::Held { .. } | PurchaseState::Expired { .. }, .. })) => auth_code,
-            Some((_, Purchase { state: PurchaseState::Reversed, .. })) | None => self.new_auth_code(),
+        let (auth_code, reserved) = match self.original() {
+            Some((auth_code, Purchase { state, .. })) => match *state {
+                PurchaseState::Held { reserved, .. } => (auth_code, reserved),
+                PurchaseState::Expired { .. } => (auth_code, Quantity::default()),
+                PurchaseState::Reversed => (self.new_auth_code(), Quantity::default()),
+                PurchaseState::Sold { .. } => return self.closed(&auth_code, *state),
+            },
+            None => (self.new_auth_code(), Quantity::default()),
         };
         let mut manager = format!("Posted {} sold offline", self.in_words(total));
-        for (limit, beyond) in self.limits.exceeded_by(total) {
+        for (limit, beyond) in self.limits.exceeded_by(total.less(reserved)) {
             let beyond = texts::figure(limit.kind, beyond, self.contract.currency);
             manager = match limit.code() {
                 Code::Funds => format!("{manager}; {beyond} beyond the contract's balance"),
@@ -175,7 +177,7 @@ impl Case<'_> {
         };
         let manager = match (&original.auth_code, &original.idem) {
             (None, None) => "No original transaction is named".to_owned(),
-            _ => format!("{named} is not known for {}", self.card_name()),
+            _ => format!("{named} is not known for this card"),
         };
         self.decline(Code::OriginalUnknown, manager)
     }

@@ -5,7 +5,8 @@
 //! nothing behind. Does not: post what was sold before it was asked (`postings`).
 
 use model::{
-    Allowed, Code, Decision, Fact, Hold, MinorUnits, PriceE4, RiskFinding, RuleMode, SoldItem, TransactionKind, Verdict,
+    Allowed, Code, Decision, Fact, Hold, MICROS_PER_MINUTE, MinorUnits, PriceE4, RiskFinding, RuleMode, SoldItem,
+    TransactionKind, Verdict,
 };
 
 use super::card_limits::{Limit, LimitKind, Wish};
@@ -50,11 +51,10 @@ impl Case<'_> {
             return Some((Code::CardBlocked, format!("{} is blocked", self.card_name())));
         }
         if !self.config.believes(self.moment) {
-            let hours = (self.at().get() - self.moment.received_at.get()) / (60 * model::MICROS_PER_MINUTE);
-            return Some((
-                Code::FmtClock,
-                format!("The clock of terminal {} is {hours} h away from ours", transaction.terminal),
-            ));
+            let hours = (self.at().get() - self.moment.received_at.get()) / (60 * MICROS_PER_MINUTE);
+            let side = if hours < 0 { "behind" } else { "ahead of" };
+            let manager = format!("The clock of terminal {} is {} h {side} ours", transaction.terminal, hours.abs());
+            return Some((Code::FmtClock, manager));
         }
         if let Some(obstacle) = self.currency_obstacle() {
             return Some(obstacle);
@@ -90,7 +90,8 @@ impl Case<'_> {
             && let (Some(line), Some(item)) = (wished.first_mut(), self.transaction.items.first())
         {
             let largest = self.config.fill_up_ml_max;
-            line.qty_ml = item.qty_ml.filter(|cut_off| cut_off.get() > 0).map_or(largest, |cut_off| cut_off.min(largest));
+            line.qty_ml =
+                item.qty_ml.filter(|cut_off| cut_off.get() > 0).map_or(largest, |cut_off| cut_off.min(largest));
             line.amount_minor = line.price_e4.amount(line.qty_ml, self.contract.currency).unwrap_or_default();
         }
         wished

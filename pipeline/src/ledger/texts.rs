@@ -39,18 +39,18 @@ pub(super) fn iso39(verdict: Verdict, code: Code, kind: TransactionKind) -> &'st
     match (verdict, code) {
         (Verdict::Approve, _) if kind == TransactionKind::Reversal => "400", // reversal accepted
         (Verdict::Approve, _) => "000",
-        (Verdict::Partial, _) => "002", // approved for partial amount
-        (Verdict::Decline, Code::CardUnknown) => "118", // no card record
-        (Verdict::Decline, Code::CardBlocked) => "104", // restricted card
+        (Verdict::Partial, _) => "002",                     // approved for partial amount
+        (Verdict::Decline, Code::CardUnknown) => "118",     // no card record
+        (Verdict::Decline, Code::CardBlocked) => "104",     // restricted card
         (Verdict::Decline, Code::ContractUnknown) => "119", // transaction not permitted to cardholder
-        (Verdict::Decline, Code::Funds) => "116", // not sufficient funds
-        (Verdict::Decline, Code::LimitPeriod) => "121", // exceeds withdrawal amount limit
-        (Verdict::Decline, Code::FraudVelocity) => "123", // exceeds withdrawal frequency limit
-        (Verdict::Decline, Code::FraudTravel) => "102", // suspected fraud
-        (Verdict::Decline, Code::AmountMismatch) => "110", // invalid amount
-        (Verdict::Decline, Code::FmtKeyReused) => "913", // duplicate transmission
+        (Verdict::Decline, Code::Funds) => "116",           // not sufficient funds
+        (Verdict::Decline, Code::LimitPeriod) => "121",     // exceeds withdrawal amount limit
+        (Verdict::Decline, Code::FraudVelocity) => "123",   // exceeds withdrawal frequency limit
+        (Verdict::Decline, Code::FraudTravel) => "102",     // suspected fraud
+        (Verdict::Decline, Code::AmountMismatch) => "110",  // invalid amount
+        (Verdict::Decline, Code::FmtKeyReused) => "913",    // duplicate transmission
         (Verdict::Decline, Code::OriginalUnknown | Code::OriginalClosed) => "914", // not able to trace back
-        (Verdict::Decline, _) => "904", // format error
+        (Verdict::Decline, _) => "904",                     // format error
     }
 }
 
@@ -68,7 +68,10 @@ pub(super) fn litres(volume: Millilitres) -> String {
 pub(super) fn money(amount: MinorUnits, currency: Currency) -> String {
     let sign = if amount.is_negative() { "-" } else { "" };
     let digits = currency.minor_digits() as usize;
-    let (whole, rest) = (amount.get().unsigned_abs() / 10_u64.pow(currency.minor_digits()), amount.get().unsigned_abs() % 10_u64.pow(currency.minor_digits()));
+    let (whole, rest) = (
+        amount.get().unsigned_abs() / 10_u64.pow(currency.minor_digits()),
+        amount.get().unsigned_abs() % 10_u64.pow(currency.minor_digits()),
+    );
     if digits == 0 { format!("{sign}{whole} {currency}") } else { format!("{sign}{whole}.{rest:0digits$} {currency}") }
 }
 
