@@ -47,8 +47,8 @@ pub struct Config {
     pub readings_remembered: usize,
     /// Tanks of one partition; readings of more are dropped and counted.
     pub tanks_max: usize,
-    /// A reading measured so long after it arrived is dated at its arrival; a sale so far ahead of the last tick is left
-    /// out of its minute. `None` believes every time, for time that runs faster than the clock.
+    /// A reading measured so long after it arrived is dated at its arrival; a record so far ahead of the last tick closes
+    /// no minute before its time. `None` believes every time, for time that runs faster than the clock.
     pub clock_ahead_max_us: Option<i64>,
 }
 

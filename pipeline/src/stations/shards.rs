@@ -22,7 +22,6 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
 use super::levels::Levels;
-use super::watermark::Now;
 use super::{Config, Input, Output};
 use crate::worker::Time;
 
@@ -85,7 +84,7 @@ pub(super) fn shards<'scope>(
     workers: usize,
 ) -> Stream<'scope, Time, Vec<Derived>> {
     inputs.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "shards", move |_, _| {
-        let mut shards = Shards { rule, worker, workers, now: Now::default(), shards: HashMap::default() };
+        let mut shards = Shards { rule, worker, workers, shards: HashMap::default() };
         let mut derived = Vec::new();
         move |input, output| {
             input.for_each(|time, batch| {
@@ -103,7 +102,6 @@ struct Shards {
     rule: Arc<Config>,
     worker: usize,
     workers: usize,
-    now: Now,
     shards: HashMap<PartitionId, Shard, foldhash::fast::FixedState>,
 }
 
@@ -131,8 +129,7 @@ impl Shards {
                 self.shards.remove(&partition);
                 self.tell_all(partition, &News::Forgotten, out);
             }
-            Input::Tick { at_us } => {
-                self.now.tick(at_us);
+            Input::Tick { .. } => {
                 out.push(Derived::Entry(Entry { to: self.worker as u64, about: About::Tick }));
             }
             Input::Readings { partition, records } => {
@@ -205,9 +202,6 @@ impl Shards {
         }
         if !shard.sales_seen.advance(sale.origin) {
             return left_out("sales", "repeat");
-        }
-        if !self.now.believes(&self.rule, &sale) {
-            return left_out("sales", "clock_ahead");
         }
         let kind = match sale.kind {
             SaleKind::Sold => LineKind::Sold,

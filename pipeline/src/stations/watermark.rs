@@ -3,13 +3,13 @@
 //! In: the inputs of one worker, and the marks of the others. Out: the time up to which no record is expected any more.
 //! Guarantees: it is the lowest of "newest record less lateness" over the partitions and topics that are not idle; one that
 //! is being folded, or was started and is silent, holds it back until it is idle; when all are idle, it goes to the end of
-//! the newest minute. Does not: promise that nothing comes later: partitions wake up. That is a late record.
+//! the newest minute. A record dated ahead of the clock moves nothing before its time. Does not: promise that nothing comes later: partitions wake up. That is a late record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use model::{DeviceMessage, PartitionId, Sale, TimestampUs};
+use model::{DeviceMessage, PartitionId, TimestampUs};
 
 use super::levels::measured_at;
 use super::{Config, Input, MINUTE_US};
@@ -19,6 +19,7 @@ use crate::worker::Time;
 const HELD: i64 = i64::MIN;
 /// This worker holds nothing back.
 const FREE: i64 = i64::MAX;
+const AHEAD_MAX: usize = 256;
 
 /// One mark per worker.
 #[derive(Clone)]
@@ -53,23 +54,6 @@ pub(super) fn end_of_minute(at_us: i64) -> i64 {
     (at_us / MINUTE_US + 1).saturating_mul(MINUTE_US)
 }
 
-/// The latest tick, and which times it makes unbelievable.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Now(Option<TimestampUs>);
-
-impl Now {
-    pub(super) fn tick(&mut self, at: TimestampUs) {
-        self.0 = self.0.max(Some(at));
-    }
-    /// False for a sale that is dated too far ahead.
-    pub(super) fn believes(self, rule: &Config, sale: &Sale) -> bool {
-        match (self.0, rule.clock_ahead_max_us) {
-            (Some(now), Some(ahead_max)) => sale.at_us <= now.plus_us(ahead_max),
-            _ => true,
-        }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Lane {
     Readings,
@@ -77,9 +61,13 @@ enum Lane {
 }
 
 /// A partition of one topic.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Course {
+    /// The newest record that is believed.
     high_us: Option<i64>,
+    /// Records that are dated too far ahead of the last tick, until it comes near: one wrong clock must not close the
+    /// minutes of all. The earliest [`AHEAD_MAX`] are enough.
+    ahead_us: BTreeSet<i64>,
     /// The tick at which something was last heard; unknown until the first tick after it.
     heard_at: Option<TimestampUs>,
 }
@@ -89,14 +77,14 @@ pub(super) struct Watermark {
     rule: Config,
     marks: Marks,
     index: usize,
-    now: Now,
+    now: Option<TimestampUs>,
     courses: BTreeMap<(PartitionId, Lane), Course>,
     high_us: i64,
 }
 
 impl Watermark {
     pub(super) fn new(rule: &Config, marks: Marks, index: usize) -> Self {
-        Self { rule: rule.clone(), marks, index, now: Now::default(), courses: BTreeMap::new(), high_us: HELD }
+        Self { rule: rule.clone(), marks, index, now: None, courses: BTreeMap::new(), high_us: HELD }
     }
 
     /// Learns from an input; gives the watermark after it.
@@ -104,30 +92,23 @@ impl Watermark {
         match input {
             Input::Fold { partition, .. } | Input::Start { partition, .. } => {
                 for lane in [Lane::Readings, Lane::Sales] {
-                    self.hear(*partition, lane, None);
+                    self.course(*partition, lane);
                 }
             }
             Input::Readings { partition, records } => {
-                let time = |record: &model::ReadingRecord| match &record.message {
-                    DeviceMessage::Reading(reading) => Some(measured_at(&self.rule, record.received_at_us, reading)),
-                    DeviceMessage::Status(_) => None,
-                };
-                if let Some(newest) = records.iter().filter_map(|(_, record)| time(record)).max() {
-                    self.hear(*partition, Lane::Readings, Some(newest));
+                for (_, record) in records {
+                    if let DeviceMessage::Reading(reading) = &record.message {
+                        let at = measured_at(&self.rule, record.received_at_us, reading);
+                        self.hear(*partition, Lane::Readings, at);
+                    }
                 }
             }
             Input::Sales { partition, sales } => {
-                let believed = sales.iter().filter(|(_, sale)| self.now.believes(&self.rule, sale));
-                if let Some(newest) = believed.map(|(_, sale)| sale.at_us).max() {
-                    self.hear(*partition, Lane::Sales, Some(newest));
+                for (_, sale) in sales {
+                    self.hear(*partition, Lane::Sales, sale.at_us);
                 }
             }
-            Input::Tick { at_us } => {
-                self.now.tick(*at_us);
-                for course in self.courses.values_mut() {
-                    course.heard_at = course.heard_at.or(Some(*at_us));
-                }
-            }
+            Input::Tick { at_us } => self.tick(*at_us),
             Input::Revoke { partition } => self.courses.retain(|(of, _), _| of != partition),
         }
         let mark = &self.marks.0[self.index];
@@ -136,22 +117,51 @@ impl Watermark {
         self.marks.reached()
     }
 
-    fn hear(&mut self, partition: PartitionId, lane: Lane, newest: Option<TimestampUs>) {
+    /// Something of this partition and topic was heard.
+    fn course(&mut self, partition: PartitionId, lane: Lane) -> &mut Course {
         let course = self.courses.entry((partition, lane)).or_default();
-        course.heard_at = self.now.0;
-        if let Some(newest) = newest.map(TimestampUs::get) {
-            course.high_us = course.high_us.max(Some(newest));
-            self.high_us = self.high_us.max(newest);
+        course.heard_at = self.now;
+        course
+    }
+
+    fn hear(&mut self, partition: PartitionId, lane: Lane, at: TimestampUs) {
+        let believed = self.believed_until().is_none_or(|until| at <= until);
+        let course = self.course(partition, lane);
+        if believed {
+            course.high_us = course.high_us.max(Some(at.get()));
+            self.high_us = self.high_us.max(at.get());
+        } else {
+            course.ahead_us.insert(at.get());
+            if course.ahead_us.len() > AHEAD_MAX {
+                course.ahead_us.pop_last();
+            }
         }
     }
 
+    fn tick(&mut self, at: TimestampUs) {
+        self.now = self.now.max(Some(at));
+        let until = self.believed_until().map_or(i64::MAX, TimestampUs::get);
+        for course in self.courses.values_mut() {
+            course.heard_at = course.heard_at.or(Some(at));
+            while course.ahead_us.first().is_some_and(|first| *first <= until) {
+                let caught_up = course.ahead_us.pop_first();
+                course.high_us = course.high_us.max(caught_up);
+                self.high_us = self.high_us.max(caught_up.unwrap_or(HELD));
+            }
+        }
+    }
+
+    /// Later records are not believed yet.
+    fn believed_until(&self) -> Option<TimestampUs> {
+        Some(self.now?.plus_us(self.rule.clock_ahead_max_us?))
+    }
+
     fn low(&self) -> i64 {
-        let idle = |course: &Course| match (self.now.0, course.heard_at) {
+        let idle = |course: &Course| match (self.now, course.heard_at) {
             (Some(now), Some(heard_at)) => now.get().saturating_sub(heard_at.get()) > self.rule.idle_after_us,
             _ => false,
         };
-        let low =
-            |course: &Course| course.high_us.map_or(HELD, |high| high.saturating_sub(self.rule.lateness_us).max(0));
+        let low = |course: &Course| course.high_us.map_or(HELD, |high| high.saturating_sub(self.rule.lateness_us).max(0));
         self.courses.values().filter(|course| !idle(course)).map(low).min().unwrap_or(FREE)
     }
 }
