@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import * as format from "./format";
 
-/** Narrow spaces are hard to see in a test; `_` stands for them. */
-const seen = (text: string): string => text.replaceAll("\u202f", "_");
+/** Spaces that do not break are hard to see in a test; `_` stands for them. */
+const seen = (text: string): string => text.replaceAll(/[\u202f\u00a0]/gu, "_");
 
 describe("amounts", () => {
   it("sets thousands apart and never uses a comma", () => {
@@ -27,6 +27,7 @@ describe("amounts", () => {
     expect(seen(format.finePercent(4, 1_000))).toBe("0.4_%");
     expect(seen(format.finePercent(0, 1_000))).toBe("0_%");
     expect(format.finePercent(1, 0)).toBe("–");
+    expect([0, 0.4, 1.4, 100].map((part) => seen(format.percent(part, 100)))).toEqual(["0_%", "<1_%", "1_%", "100_%"]);
     expect(format.share(5, 0)).toBe(0);
     expect(format.share(-5, 10)).toBe(0);
   });

@@ -1,7 +1,9 @@
 /**
- * Integers of the wire as people read them. Thousands are set apart with a narrow space that does not break.
+ * Integers of the wire as people read them. Thousands are set apart with a narrow space, units with a full one; neither
+ * breaks.
  */
 const SPACE = "\u202f";
+const UNIT_SPACE = "\u00a0";
 const NONE = "–";
 const MINUS = "−";
 
@@ -32,7 +34,7 @@ export interface Figure {
   unit: string;
 }
 
-export const joined = (figure: Figure): string => (figure.unit ? `${figure.value}${SPACE}${figure.unit}` : figure.value);
+export const joined = (figure: Figure): string => (figure.unit ? `${figure.value}${UNIT_SPACE}${figure.unit}` : figure.value);
 
 export function rate(perSecond: number): string {
   if (!Number.isFinite(perSecond)) return NONE;
@@ -50,10 +52,10 @@ export function duration(us: number): Figure {
 }
 
 /** Whole litres, for tanks and sums. */
-export const litres = (ml: number): string => `${count(ml / 1_000)}${SPACE}L`;
+export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}L`;
 
 /** Litres as a pump shows them. */
-export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${SPACE}L`;
+export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${UNIT_SPACE}L`;
 
 export function manyLitres(ml: number): Figure {
   const amount = ml / 1_000;
@@ -66,25 +68,30 @@ const sign = (currency: string): string => SIGNS[currency] ?? currency;
 /** Money to the last coin. */
 export function money(minor: number, currency: string): string {
   const digits = MINOR_DIGITS[currency] ?? 2;
-  return `${number(minor / 10 ** digits, digits, digits)}${SPACE}${sign(currency)}`;
+  return `${number(minor / 10 ** digits, digits, digits)}${UNIT_SPACE}${sign(currency)}`;
 }
 
 /** Money without the coins, rounded towards less, so that nobody is promised what is not there. */
 export function wholeMoney(minor: number, currency: string): string {
   const digits = MINOR_DIGITS[currency] ?? 2;
-  return `${count(Math.floor(minor / 10 ** digits))}${SPACE}${sign(currency)}`;
+  return `${count(Math.floor(minor / 10 ** digits))}${UNIT_SPACE}${sign(currency)}`;
 }
 
 /** Part of a whole, 0 to 1; 0 when the whole is nothing. */
 export const share = (part: number, whole: number): number => (whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0);
 
-export const percent = (part: number, whole: number): string => (whole > 0 ? `${count((part / whole) * 100)}${SPACE}%` : NONE);
+/** Whole percents; what is little is not shown as nothing. */
+export function percent(part: number, whole: number): string {
+  if (whole <= 0) return NONE;
+  const value = (part / whole) * 100;
+  return `${value > 0 && value < 1 ? "<1" : count(value)}${UNIT_SPACE}%`;
+}
 
 /** Small parts keep a digit: a decline rate of 0.4 % is not 0 %. */
 export function finePercent(part: number, whole: number): string {
   if (whole <= 0) return NONE;
   const value = (part / whole) * 100;
-  return `${value > 0 && value < 10 ? number(value, 1, 1) : count(value)}${SPACE}%`;
+  return `${value > 0 && value < 10 ? number(value, 1, 1) : count(value)}${UNIT_SPACE}%`;
 }
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -115,11 +122,11 @@ export function moment(us: number): string {
 /** How long something has lasted: `12 s`, `4 min`, `3 h`, `2 days`. */
 export function lasting(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000));
-  if (seconds < 90) return `${seconds}${SPACE}s`;
-  if (seconds < 90 * 60) return `${Math.round(seconds / 60)}${SPACE}min`;
-  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)}${SPACE}h`;
-  return `${Math.round(seconds / 86_400)}${SPACE}days`;
+  if (seconds < 90) return `${seconds}${UNIT_SPACE}s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)}${UNIT_SPACE}min`;
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)}${UNIT_SPACE}h`;
+  return `${Math.round(seconds / 86_400)}${UNIT_SPACE}days`;
 }
 
-export const degrees = (tenths: number): string => `${number(tenths / 10, 1, 1)}${SPACE}°C`;
-export const millimetres = (mm: number): string => `${count(mm)}${SPACE}mm`;
+export const degrees = (tenths: number): string => `${number(tenths / 10, 1, 1)}${UNIT_SPACE}°C`;
+export const millimetres = (mm: number): string => `${count(mm)}${UNIT_SPACE}mm`;
