@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS card_consumption_day (
 ORDER BY (contract, card, day, product, currency)
 SETTINGS non_replicated_deduplication_window = 10000";
 
-/// The rows of `ledger_facts` are signed, so that a refund takes off.
+/// The rows of `ledger_facts` are signed, so that a refund takes off. Summing is the target's work.
 pub(super) const FEED_CARD_DAY: &str = "
 CREATE MATERIALIZED VIEW IF NOT EXISTS card_consumption_day_feed TO card_consumption_day AS
 SELECT
@@ -61,12 +61,11 @@ SELECT
     product,
     currency,
     toDate(at) AS day,
-    countIf(amount_minor >= 0 AND kind = 'captured') AS sales,
-    sum(ledger_facts.qty_ml) AS qty_ml,
-    sum(ledger_facts.amount_minor) AS amount_minor
+    toUInt64(kind = 'captured' AND amount_minor >= 0) AS sales,
+    qty_ml,
+    amount_minor
 FROM ledger_facts
-WHERE kind IN ('captured', 'refunded')
-GROUP BY contract, card, product, currency, day";
+WHERE kind IN ('captured', 'refunded')";
 
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]

@@ -1,0 +1,366 @@
+//! Recording and publishing on real engines, through deaths of the process.
+//!
+//! Needs Kafka and ClickHouse (both empty of nothing in particular: every test has its own topics and database):
+//!
+//!     FORECOURT_TEST_KAFKA=127.0.0.1:9092 FORECOURT_TEST_CLICKHOUSE=http://127.0.0.1:8123 cargo test -p sinks -- --ignored
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clickhouse::Client;
+use model::{LedgerRecord, LogSettings, PartitionId, ReadingRecord, Sale, StationRecord, Topic};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sinks::clickhouse::{Config, Status};
+use sinks::{Recorder, publish, topics};
+use tokio::sync::watch;
+
+const PARTITIONS: i32 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+const CHILD: &str = "FORECOURT_TEST_CHILD";
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} says where the engine is"))
+}
+
+/// Topics and a database that nobody else has.
+fn own_log(what: &str) -> LogSettings {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros();
+    log_named(&format!("{what}{now}"))
+}
+
+fn log_named(prefix: &str) -> LogSettings {
+    LogSettings { bootstrap: env("FORECOURT_TEST_KAFKA"), topic_prefix: prefix.to_owned(), partitions: PARTITIONS }
+}
+
+fn config(log: &LogSettings) -> Config {
+    Config {
+        url: env("FORECOURT_TEST_CLICKHOUSE"),
+        database: log.topic_prefix.clone(),
+        user: "default".to_owned(),
+        password: String::new(),
+        group: format!("{}-clickhouse", log.topic_prefix),
+        batch_rows_max: 500,
+        batch_wait: Duration::from_millis(20),
+        log: log.clone(),
+    }
+}
+
+fn client(log: &LogSettings) -> Client {
+    Client::default().with_url(env("FORECOURT_TEST_CLICKHOUSE")).with_database(&log.topic_prefix)
+}
+
+async fn text(log: &LogSettings, query: &str) -> Result<String, clickhouse::error::Error> {
+    let mut cursor = client(log).query(query).fetch_bytes("JSONEachRow")?;
+    let bytes = cursor.collect().await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Asks until the answer is the expected one, then looks once more: it must stay so.
+async fn eventually(log: &LogSettings, query: &str, expected: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = text(log, query).await.unwrap_or_else(|error| error.to_string());
+        if answer.trim() == expected {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{query}\n  gives    {answer}\n  expected {expected}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(text(log, query).await.expect("an answer").trim(), expected, "{query} changed afterwards");
+}
+
+fn takeover(owner: &str) -> LedgerRecord {
+    read(&format!(r#"{{"v":1,"epoch":0,"body":{{"takeover":{{"owner":"{owner}","at_us":1768408267000000}}}}}}"#))
+}
+
+fn outcome(epoch: i64, request: usize, facts: &str) -> LedgerRecord {
+    read(&format!(
+        r#"{{"v":1,"epoch":{epoch},"body":{{"outcome":{{"request":{request},"idem":"k-{request}","at_us":1768408267000000,
+        "received_at_us":1768408268000000,"contract":"C-17","facts":{facts},
+        "balance":{{"currency":"RUB","own":1000,"credit":500,"held":20,"available":1480}}}}}}}}"#
+    ))
+}
+
+fn captured(card: usize, minor: i64) -> String {
+    format!(
+        r#"[{{"captured":{{"card":"card-{card}","auth_code":"A1","site":"S-{}","terminal":"T-1","pump":null,
+        "items":[{{"code":"DIESEL","qty_ml":1000,"price_e4":694500,"amount_minor":{minor}}}],"amount_minor":{minor}}}}},
+        {{"card_blocked":{{"card":"card-{card}","reason":"lost"}}}}]"#,
+        card % 7
+    )
+}
+
+fn reading(number: usize) -> ReadingRecord {
+    read(&format!(
+        r#"{{"v":1,"received_at_us":1768408268000000,"message":{{"reading":{{"site":"S-1","tank":"3","seq":{number},
+        "measured_at_us":1768408267000000,"product":"DIESEL","volume_ml":12000000,"temperature_dc":-52}}}}}}"#
+    ))
+}
+
+fn station(epoch: i64, event: &str) -> StationRecord {
+    read(&format!(r#"{{"v":1,"epoch":{epoch},"event":{event}}}"#))
+}
+
+fn minute(number: usize, version: u32, sold_ml: u64) -> String {
+    format!(
+        r#"{{"minute":{{"site":"S-1","product":"DIESEL","minute_us":{},"version":{version},"sales":1,"declines":0,
+        "sold_ml":{sold_ml},"sold_minor":{{"RUB":70}},"consumed_ml":5}}}}"#,
+        1_768_408_260_000_000 + 60_000_000 * number
+    )
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
+    serde_json::from_str(json).expect("a record")
+}
+
+/// A process that records and publishes until it is killed.
+struct Process(Child);
+
+impl Process {
+    fn start(log: &LogSettings) -> Self {
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--ignored", "--exact", "the_process_that_is_killed"])
+            .env(CHILD, &log.topic_prefix)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a process");
+        Self(child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("ended");
+    }
+}
+
+/// Not a test by itself: the others start it and kill it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka and ClickHouse"]
+async fn the_process_that_is_killed() {
+    let Ok(prefix) = std::env::var(CHILD) else { return };
+    let log = log_named(&prefix);
+    let (_keep, stop) = watch::channel(false);
+    let published = publish::Config { log: log.clone(), group: format!("{prefix}-publish") };
+    let publishing = tokio::spawn(publish::run(published, stop.clone()));
+    sinks::clickhouse::run(config(&log), Status::default(), stop).await.expect("records until killed");
+    publishing.await.expect("publishes").expect("until killed");
+}
+
+#[tokio::test]
+#[ignore = "needs Kafka"]
+async fn topics_are_made_once_and_a_wrong_partition_count_is_refused() {
+    let log = own_log("topics");
+    topics::ensure(&log, 1).expect("made");
+    topics::ensure(&log, 1).expect("there already");
+    let other = LogSettings { partitions: PARTITIONS + 1, ..log };
+    let refused = topics::ensure(&other, 1).expect_err("a key would move");
+    assert!(matches!(refused, sinks::Error::PartitionCount { found: PARTITIONS, .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka and ClickHouse"]
+async fn what_is_recorded_reads_back() {
+    let log = own_log("rows");
+    topics::ensure(&log, 1).expect("topics");
+    let recorder = Recorder::open(&log).expect("a recorder");
+    let p = PartitionId(1);
+    recorder.append(Topic::Ledger, p, "C-17", &takeover("a")).expect("appended");
+    recorder.append(Topic::Ledger, p, "C-17", &outcome(0, 1, &captured(3, 69_450))).expect("appended");
+    recorder.append(Topic::Readings, p, "S-1", &reading(9)).expect("appended");
+    let takeover = station(0, r#"{"takeover":{"owner":"a","at_us":1768408267000000}}"#);
+    recorder.append(Topic::StationEvents, p, "S-1", &takeover).expect("appended");
+    for (version, sold_ml) in [(1, 40_000), (2, 45_000)] {
+        recorder.append(Topic::StationEvents, p, "S-1", &station(0, &minute(0, version, sold_ml))).expect("appended");
+    }
+    recorder.flush(PATIENCE).expect("acknowledged");
+
+    let (stop, stopped) = watch::channel(false);
+    let status = Status::default();
+    let running = tokio::spawn(sinks::clickhouse::run(config(&log), status.clone(), stopped));
+    eventually(&log, "SELECT count() AS n FROM ledger_facts", r#"{"n":2}"#).await;
+    for (query, expected) in [
+        (
+            "SELECT * EXCEPT(recorded_at) FROM ledger_facts WHERE fact = 0",
+            r#"{"partition":1,"offset":1,"fact":0,"kind":"captured","at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","idem":"k-1","contract":"C-17","card":"card-3","site":"S-3","terminal":"T-1","transaction_kind":"","verdict":"","code":"","product":"DIESEL","qty_ml":1000,"amount_minor":69450,"currency":"RUB","auth_code":"A1","own_minor":1000,"credit_minor":500,"held_minor":20,"replayed":0}"#,
+        ),
+        (
+            "SELECT dateDiff('minute', recorded_at, now()) BETWEEN 0 AND 5 AS recent FROM ledger_facts WHERE fact = 0",
+            r#"{"recent":1}"#,
+        ),
+        (
+            "SELECT * FROM readings",
+            r#"{"partition":1,"offset":0,"site":"S-1","tank":"3","product":"DIESEL","seq":9,"measured_at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","volume_ml":12000000,"capacity_ml":null,"height_mm":null,"water_mm":null,"temperature_dc":-52,"status":0}"#,
+        ),
+        ("SELECT count() AS n FROM station_events", r#"{"n":2}"#),
+        (
+            "SELECT * FROM consumption_minute FINAL",
+            r#"{"site":"S-1","product":"DIESEL","minute":"2026-01-14 16:31:00","version":2,"sales":1,"declines":0,"sold_ml":45000,"sold_minor":{"RUB":70},"consumed_ml":5}"#,
+        ),
+        (
+            "SELECT * FROM consumption_day",
+            r#"{"site":"S-1","product":"DIESEL","day":"2026-01-14","sales":1,"declines":0,"sold_ml":45000,"consumed_ml":5}"#,
+        ),
+        (
+            "SELECT * FROM card_consumption_day FINAL",
+            r#"{"contract":"C-17","card":"card-3","product":"DIESEL","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":1000,"amount_minor":69450}"#,
+        ),
+        ("SELECT max(version) AS v, count() AS n FROM schema_versions", r#"{"v":7,"n":7}"#),
+    ] {
+        eventually(&log, query, expected).await;
+    }
+    let positions: Vec<i64> =
+        status.snapshot().values().map(|topic| topic.partitions[&PartitionId(1)].position).collect();
+    assert_eq!(positions, [2, 1, 3], "ledger, readings, station events");
+    assert!(status.is_healthy());
+
+    let (_keep, again) = watch::channel(false);
+    let second = tokio::spawn(sinks::clickhouse::run(config(&log), Status::default(), again));
+    let replaced = tokio::time::timeout(PATIENCE, running).await.expect("noticed").expect("ended");
+    assert!(matches!(replaced, Err(sinks::Error::Replaced { .. })), "{replaced:?}");
+    assert!(!second.is_finished());
+    drop(stop);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka and ClickHouse"]
+async fn a_database_of_a_newer_program_is_refused() {
+    let log = own_log("newer");
+    let server = Client::default().with_url(env("FORECOURT_TEST_CLICKHOUSE"));
+    server.query(&format!("CREATE DATABASE {}", log.topic_prefix)).execute().await.expect("a database");
+    let newer = client(&log);
+    newer
+        .query("CREATE TABLE schema_versions (version UInt32, name String, applied_at DateTime64(3,'UTC')) ENGINE = MergeTree ORDER BY version")
+        .execute()
+        .await
+        .expect("a table");
+    newer
+        .query("INSERT INTO schema_versions VALUES (99, 'from the future', now())")
+        .execute()
+        .await
+        .expect("a version");
+    let (_keep, stop) = watch::channel(false);
+    let refused = sinks::clickhouse::run(config(&log), Status::default(), stop).await;
+    assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 7, .. })), "{refused:?}");
+}
+
+/// Twenty deaths while records come in, among them those of owners that were replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka and ClickHouse"]
+async fn every_true_record_counts_once_though_the_process_is_killed_again_and_again() {
+    const DEATHS: usize = 20;
+    const RECORDS: usize = 700;
+    let log = own_log("kills");
+    topics::ensure(&log, 1).expect("topics");
+    let recorder = Recorder::open(&log).expect("a recorder");
+    let mut epochs: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+    let mut lengths: BTreeMap<i32, i64> = BTreeMap::new();
+    let (mut facts, mut money, mut readings, mut minutes, mut sales) = (0, 0_i64, 0, 0, Vec::new());
+    for death in 0..=DEATHS {
+        let process = Process::start(&log);
+        let began = Instant::now();
+        for number in 0..RECORDS {
+            let partition = i32::try_from(number % 4).expect("small");
+            let length = lengths.entry(partition).or_default();
+            let (old, epoch) = epochs.get(&partition).copied().unwrap_or((-1, -1));
+            let p = PartitionId(partition);
+            if number < 4 {
+                // A new owner of every partition, in both logs at the same offset.
+                recorder.append(Topic::Ledger, p, "C-17", &takeover("x")).expect("appended");
+                let taken = station(0, r#"{"takeover":{"owner":"a","at_us":1768408267000000}}"#);
+                recorder.append(Topic::StationEvents, p, "S-1", &taken).expect("appended");
+                epochs.insert(partition, (epoch, *length));
+            } else {
+                let minor = i64::try_from(number).expect("small");
+                let zombie = number % 11 == 0;
+                let written_under = if zombie { old } else { epoch };
+                recorder
+                    .append(Topic::Ledger, p, "C-17", &outcome(written_under, number, &captured(number % 50, minor)))
+                    .expect("appended");
+                let place = death * RECORDS + number;
+                recorder
+                    .append(Topic::StationEvents, p, "S-1", &station(written_under, &minute(place, 1, 1000)))
+                    .expect("appended");
+                if !zombie {
+                    facts += 2;
+                    money += minor;
+                    minutes += 1;
+                    sales.push((partition, *length));
+                }
+            }
+            *length += 1;
+            recorder.append(Topic::Readings, p, "S-1", &reading(number)).expect("appended");
+            readings += 1;
+            if number % 50 == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        recorder.flush(PATIENCE).expect("acknowledged");
+        // Deaths at any moment: while joining, repeating, inserting, committing.
+        let life = Duration::from_millis(400 + 173 * (death as u64 % 7));
+        tokio::time::sleep(life.saturating_sub(began.elapsed())).await;
+        drop(process);
+    }
+    let _last = Process::start(&log);
+    for (query, expected) in [
+        (
+            "SELECT count() AS n, uniqExact(partition, offset, fact) AS u FROM ledger_facts",
+            format!(r#"{{"n":{facts},"u":{facts}}}"#),
+        ),
+        (
+            "SELECT count() AS n, uniqExact(partition, offset) AS u FROM readings",
+            format!(r#"{{"n":{readings},"u":{readings}}}"#),
+        ),
+        (
+            "SELECT count() AS n, uniqExact(partition, offset) AS u FROM station_events",
+            format!(r#"{{"n":{minutes},"u":{minutes}}}"#),
+        ),
+        ("SELECT count() AS n FROM consumption_minute", format!(r#"{{"n":{minutes}}}"#)),
+        (
+            "SELECT sum(sales) AS n, sum(amount_minor) AS m, sum(qty_ml) AS q FROM card_consumption_day",
+            format!(r#"{{"n":{},"m":{money},"q":{}}}"#, facts / 2, facts * 500),
+        ),
+    ] {
+        eventually(&log, query, &expected).await;
+    }
+    sales.sort_unstable();
+    assert_eq!(sales_by_origin(&log, sales.len()), sales);
+}
+
+/// The origins of `fuel.sales`, repeats dropped as every reader drops them: by the watermark of their origin partition.
+fn sales_by_origin(log: &LogSettings, wanted: usize) -> Vec<(i32, i64)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &log.bootstrap)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(&log.topic_name(Topic::Sales), partition, Offset::Beginning)
+            .expect("a partition");
+    }
+    consumer.assign(&assignment).expect("assigned");
+    let mut seen: BTreeMap<i32, model::Watermarks> = BTreeMap::new();
+    let mut origins = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while origins.len() < wanted && Instant::now() < deadline {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            let sale: Sale = serde_json::from_slice(message.payload().expect("a value")).expect("a sale");
+            assert_eq!(log.partition_of(sale.site.as_str()).0, message.partition());
+            if seen.entry(message.partition()).or_default().advance(sale.origin) {
+                origins.push((sale.origin.partition.0, sale.origin.offset));
+            }
+        }
+    }
+    origins.sort_unstable();
+    origins
+}
