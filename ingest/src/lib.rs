@@ -21,7 +21,7 @@ use model::{PartitionId, Topic};
 use rdkafka::error::KafkaError;
 
 pub use log_reader::{From, LogMessage, LogReader, Span, spans};
-pub use mqtt::MqttConfig;
+pub use mqtt::{Credentials, MqttConfig};
 pub use route::RouteConfig;
 
 /// A failing world. Bad input is never an error here: it becomes a rejection.
@@ -39,6 +39,8 @@ pub enum Error {
     /// A record could not be written. What follows it must not be written either.
     #[error("{topic}/{partition}: a record was not delivered: {source}")]
     Delivery { topic: String, partition: PartitionId, source: KafkaError },
+    #[error("{topic}/{partition} is beyond the configured {partitions} partitions; all topics must have as many")]
+    Partitions { topic: String, partition: PartitionId, partitions: i32 },
     #[error("cannot encode a record for {topic:?}: {source}")]
     Encode { topic: Topic, source: serde_json::Error },
     #[error("cannot start the thread {name}: {source}")]

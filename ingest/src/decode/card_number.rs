@@ -10,12 +10,10 @@ const DIGITS_MAX: usize = 19;
 /// Digits that may stay readable (PCI DSS 4.0.1, 3.4.1 allows more; people need no more here).
 const SHOWN: usize = 4;
 
-/// Whether the text holds a card number anywhere, also inside a longer run of digits.
+/// Whether a run of digits in the text is a card number. Parts of a longer run are not tried: most numbers of 16 digits
+/// hold some shorter part with a right check digit.
 pub(super) fn is_in(text: &str) -> bool {
-    digit_runs(text.as_bytes()).any(|run| {
-        let digits = &text.as_bytes()[run];
-        (DIGITS_MIN..=DIGITS_MAX).any(|length| digits.windows(length).any(luhn))
-    })
+    digit_runs(text.as_bytes()).any(|run| is_card_number(&text.as_bytes()[run]))
 }
 
 /// Most digits that stand side by side.
@@ -30,12 +28,16 @@ pub(crate) fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut copy: Option<Vec<u8>> = None;
     for run in digit_runs(bytes) {
         let digits = &bytes[run.clone()];
-        if (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()) && digits[0] > b'1' && luhn(digits) {
+        if digits[0] > b'1' && is_card_number(digits) {
             let copy = copy.get_or_insert_with(|| bytes.to_vec());
             copy[run.start..run.end - SHOWN].fill(b'*');
         }
     }
     copy
+}
+
+fn is_card_number(digits: &[u8]) -> bool {
+    (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()) && luhn(digits)
 }
 
 fn digit_runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
@@ -70,7 +72,6 @@ mod tests {
     fn a_card_number_is_found_wherever_it_stands() {
         assert!(is_in("4111111111111111"));
         assert!(is_in("card-5555555555554444-x"));
-        assert!(is_in("94111111111111111"), "inside a longer run");
         assert!(!is_in("4111111111111112"), "the check digit is wrong");
         assert!(!is_in("411111111111"), "twelve digits are none");
         assert!(!is_in("9f1c-22b7-004a"));
@@ -78,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_masked_text_keeps_the_last_four_digits_and_everything_else() {
-        let text = br#"{"token":"7826010123456782","at":1768404667000000"#;
+        let text = br#"{"token":"7826010123456788","at":1768404667000000"#;
         let masked = masked(text).map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(masked.as_deref(), Some(r#"{"token":"************6782","at":1768404667000000"#));
+        assert_eq!(masked.as_deref(), Some(r#"{"token":"************6788","at":1768404667000000"#));
         assert_eq!(super::masked(br#"{"tsn":123}"#), None);
     }
 }
