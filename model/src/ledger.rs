@@ -21,7 +21,6 @@ pub struct LedgerRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "all but a handful of records are outcomes")]
 pub enum LedgerBody {
     /// A new owner of the partition. Its offset in the ledger is the new epoch; facts of other epochs that follow are void.
     Takeover {

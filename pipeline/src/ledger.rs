@@ -138,4 +138,6 @@ pub struct Output {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;

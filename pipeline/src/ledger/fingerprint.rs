@@ -44,7 +44,8 @@ pub(super) fn of_transaction(transaction: &Transaction) -> u64 {
     } = transaction;
     hash(&TransactionBody {
         what: (*kind, items, *fill_up, *currency, *partial_ok, original, offline),
-        place: (site, terminal, *pump, *device, *entry, location),
+        place: (site, terminal, *pump, location),
+        means: (*device, *entry),
         time: (*local_time, *utc_offset_min, batch, *shift, *tsn),
         who: (card, second_id, pin, prompts),
     })
@@ -58,7 +59,8 @@ pub(super) fn of_order(message: &CommandMessage) -> u64 {
 #[derive(Serialize)]
 struct TransactionBody<'a> {
     what: (TransactionKind, &'a [Item], bool, Currency, bool, &'a Original, &'a Offline),
-    place: (&'a SiteId, &'a TerminalId, Option<u16>, Option<Device>, Option<Entry>, &'a Option<Location>),
+    place: (&'a SiteId, &'a TerminalId, Option<u16>, &'a Option<Location>),
+    means: (Option<Device>, Option<Entry>),
     time: (LocalTime, i16, &'a Option<String>, Option<u32>, Option<u32>),
     who: (&'a CardData, &'a Option<SecondId>, &'a Option<Pin>, &'a Prompts),
 }

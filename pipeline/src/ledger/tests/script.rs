@@ -5,15 +5,15 @@ use std::fmt::Write;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use model::{
-    AuthCode, CardData, CardToken, CardView, Command, CommandMessage, ContractId, Currency, Decision, Fact, FraudRule,
-    IdempotencyKey, Item, LedgerBody, LedgerRecord, LocalTime, Location, MICROS_PER_MINUTE, Millilitres, MinorUnits,
-    Offline, Origin, OriginTopic, Original, Outcome, PartitionId, PriceE4, ProductCode, Prompts, Request, RequestBody,
-    RuleMode, SiteId, TerminalId, TimestampUs, Transaction, TransactionKind, Unit,
+    AuthCode, CardToken, CardView, Command, ContractId, Currency, Decision, Fact, FraudRule, IdempotencyKey, Item,
+    LedgerBody, LedgerRecord, LocalTime, Location, MICROS_PER_MINUTE, Millilitres, MinorUnits, Offline, Origin,
+    OriginTopic, Original, Outcome, PartitionId, PriceE4, Request, RequestBody, RuleMode, TimestampUs, Transaction,
+    TransactionKind,
 };
 
-use crate::ledger::Config;
 use crate::ledger::shard::Shard;
 use crate::ledger::texts::{litres, money};
+use crate::ledger::{Config, samples};
 
 const EPOCH: i64 = 0;
 
@@ -117,14 +117,9 @@ impl Script {
     fn request(&mut self, text: &str) -> Request {
         let line = self.line(text);
         let body = match line.command() {
-            Some(command) => RequestBody::Command(CommandMessage {
-                v: 1,
-                idem: line.key(self.offset),
-                author: "test".into(),
-                at_us: line.at,
-                contract: contract(),
-                command,
-            }),
+            Some(command) => {
+                RequestBody::Command(samples::order(line.key(self.offset).as_str(), &contract(), line.at, command))
+            }
             None => RequestBody::Transaction(line.transaction(self.offset)),
         };
         let origin = line.option("origin").map(|offset| Origin {
@@ -236,34 +231,13 @@ impl Line<'_> {
         let fill_up = self.words[0] == "fill";
         let amount_minor = self.option("amount").map(minor).or(self.money);
         let price = self.option("price").map_or(500_000, |price| price.parse::<u64>().unwrap() * 10_000);
-        let item = Item {
-            code: ProductCode::new("DIESEL").unwrap(),
-            group: None,
-            unit: Unit::L,
-            qty_ml: self.litres,
-            price_e4: PriceE4::new(price).unwrap(),
-            amount_minor,
-        };
+        let price_e4 = PriceE4::new(price).unwrap();
+        let item = Item { price_e4, amount_minor, ..samples::item(self.litres) };
         Transaction {
-            v: 1,
-            idem: self.key(offset),
-            kind,
-            site: SiteId::new("S-1").unwrap(),
-            terminal: TerminalId::new("T-1").unwrap(),
-            pump: Some(4),
-            device: None,
-            entry: None,
-            batch: None,
-            shift: None,
-            tsn: None,
-            local_time: LocalTime::from_utc(self.at, self.utc_offset_min),
             utc_offset_min: self.utc_offset_min,
+            local_time: LocalTime::from_utc(self.at, self.utc_offset_min),
             sent_at_us: Some(self.at.plus_us(offset)),
             location: self.option("at").map(place),
-            card: CardData { token: self.card(), pan_masked: None, expiry: None },
-            second_id: None,
-            pin: None,
-            prompts: Prompts::default(),
             items: if fill_up || self.litres.is_some() || amount_minor.is_some() { vec![item] } else { Vec::new() },
             fill_up,
             currency: self.currency(),
@@ -273,6 +247,7 @@ impl Line<'_> {
                 idem: self.option("of").map(|key| IdempotencyKey::new(key).unwrap()),
             },
             offline: Offline { was: self.words.contains(&"offline"), ..Offline::default() },
+            ..samples::transaction(kind, self.key(offset).as_str(), self.words[1], self.at)
         }
     }
 }

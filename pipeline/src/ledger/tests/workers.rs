@@ -1,0 +1,147 @@
+//! Who may decide, through running workers.
+
+use crossbeam_channel::{Receiver, unbounded};
+use model::{
+    CardToken, Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, PartitionId,
+    Request, RequestBody, TimestampUs, Transaction, TransactionKind, Verdict,
+};
+
+use crate::ledger::{Config, Input, Output, samples, spawn};
+
+const AT: TimestampUs = TimestampUs::from_micros(1_768_377_600_000_000);
+
+fn takeover() -> LedgerRecord {
+    LedgerRecord { v: 1, epoch: 0, body: LedgerBody::Takeover { owner: "one of us".into(), at_us: AT } }
+}
+
+/// A contract with money and a card.
+fn opening(contract: &ContractId) -> Vec<Request> {
+    let card = CardToken::new("1234").unwrap();
+    let amount_minor = MinorUnits::new(1_000_000).unwrap();
+    let commands = [
+        Command::OpenContract { name: "Hauliers".into(), currency: Currency::RUB, time_zone: "Asia/Almaty".into() },
+        Command::TopUp { amount_minor, currency: Currency::RUB, reference: String::new() },
+        Command::IssueCard { card, pan_masked: "****1234".into(), vehicle: None, daily_ml: None, daily_minor: None },
+    ];
+    let order = |(number, command)| {
+        let order = samples::order(&format!("order-{number}"), contract, AT, command);
+        samples::request(contract, number, RequestBody::Command(order))
+    };
+    (0..).zip(commands).map(order).collect()
+}
+
+fn sale(contract: &ContractId, origin: i64) -> Request {
+    let transaction = Transaction {
+        items: vec![samples::item(Some(Millilitres::from_litres(10)))],
+        ..samples::transaction(TransactionKind::Sale, &format!("sale-{origin}"), "1234", AT)
+    };
+    samples::request(contract, origin, RequestBody::Transaction(transaction))
+}
+
+fn all(outputs: &Receiver<Vec<Output>>) -> Vec<Output> {
+    outputs.iter().flatten().collect()
+}
+
+fn approved(output: &Output) -> bool {
+    let LedgerBody::Outcome(outcome) = &output.record.body else { return false };
+    matches!(outcome.facts.first(), Some(Fact::Decided { decision, .. }) if decision.decision == Verdict::Approve)
+}
+
+#[test]
+fn each_partition_is_decided_in_order_under_its_own_epoch() {
+    let (sender, outputs) = unbounded();
+    let dataflow = spawn(Config { workers: 2, ..Config::default() }, sender);
+    for number in 0..3 {
+        let (partition, contract) = (PartitionId(number), ContractId::new(&format!("C-{number}")).unwrap());
+        let feed = dataflow.feed(partition);
+        let epoch = i64::from(number);
+        feed.send(Input::Fold { partition, offset: epoch, record: takeover() }).unwrap();
+        feed.send(Input::Start { partition, epoch }).unwrap();
+        let requests = (0..).zip(opening(&contract)).collect();
+        feed.send(Input::Decide { partition, requests }).unwrap();
+        let requests = (3..20).map(|offset| (offset, sale(&contract, offset))).collect();
+        feed.send(Input::Decide { partition, requests }).unwrap();
+    }
+    dataflow.join();
+    let outputs = all(&outputs);
+    for number in 0..3 {
+        let own: Vec<&Output> = outputs.iter().filter(|output| output.partition == PartitionId(number)).collect();
+        let offsets: Vec<i64> = own
+            .iter()
+            .map(|output| match &output.record.body {
+                LedgerBody::Outcome(outcome) => outcome.request,
+                LedgerBody::Takeover { .. } => -1,
+            })
+            .collect();
+        assert_eq!(offsets, (0..20).collect::<Vec<i64>>());
+        assert!(own.iter().all(|output| output.record.epoch == i64::from(number)));
+        assert!(own.iter().all(|output| output.key == format!("C-{number}")));
+        assert!(own.iter().skip(3).all(|output| approved(output)));
+    }
+}
+
+#[test]
+fn only_the_owner_decides() {
+    let (sender, outputs) = unbounded();
+    let dataflow = spawn(Config::default(), sender);
+    let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
+    let feed = dataflow.feed(partition);
+    let decide = |offset: i64| Input::Decide { partition, requests: vec![(offset, sale(&contract, offset))] };
+    feed.send(decide(0)).unwrap(); // not folded
+    feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
+    feed.send(decide(1)).unwrap(); // not started
+    feed.send(Input::Start { partition, epoch: 7 }).unwrap(); // no such takeover
+    feed.send(decide(2)).unwrap();
+    feed.send(Input::Start { partition, epoch: 0 }).unwrap();
+    feed.send(decide(3)).unwrap(); // the one that counts
+    feed.send(decide(3)).unwrap(); // decided already
+    feed.send(Input::Fold { partition, offset: 2, record: takeover() }).unwrap();
+    feed.send(decide(4)).unwrap(); // taken over
+    feed.send(Input::Revoke { partition }).unwrap();
+    feed.send(decide(5)).unwrap(); // forgotten
+    drop(feed);
+    dataflow.join();
+    let offsets: Vec<i64> = all(&outputs)
+        .iter()
+        .filter_map(|output| match &output.record.body {
+            LedgerBody::Outcome(outcome) => Some(outcome.request),
+            LedgerBody::Takeover { .. } => None,
+        })
+        .collect();
+    assert_eq!(offsets, [3]);
+}
+
+#[test]
+fn records_of_a_replaced_owner_are_void() {
+    let (sender, outputs) = unbounded();
+    let dataflow = spawn(Config::default(), sender);
+    let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
+    let feed = dataflow.feed(partition);
+    feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
+    feed.send(Input::Start { partition, epoch: 0 }).unwrap();
+    feed.send(Input::Decide { partition, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
+    feed.send(Input::Decide { partition, requests: vec![(3, sale(&contract, 3))] }).unwrap();
+    drop(feed);
+    dataflow.join();
+    let mut records: Vec<LedgerRecord> = all(&outputs).into_iter().map(|output| output.record).collect();
+    let late = records.pop().expect("the sale's record");
+    records.insert(0, takeover());
+    records.push(takeover()); // offset 4: another owner; the first one's sale comes after it
+    records.push(late);
+
+    let (sender, outputs) = unbounded();
+    let dataflow = spawn(Config::default(), sender);
+    let feed = dataflow.feed(partition);
+    for (offset, record) in (0..).zip(records) {
+        feed.send(Input::Fold { partition, offset, record }).unwrap();
+    }
+    feed.send(Input::Start { partition, epoch: 4 }).unwrap();
+    feed.send(Input::Decide { partition, requests: vec![(3, sale(&contract, 3))] }).unwrap();
+    drop(feed);
+    dataflow.join();
+    let outputs = all(&outputs);
+    assert_eq!(outputs.len(), 1);
+    let LedgerBody::Outcome(outcome) = &outputs[0].record.body else { panic!("a takeover is no output") };
+    assert!(approved(&outputs[0]), "the void sale was counted: {outcome:?}");
+    assert_eq!(outcome.balance.map(|balance| balance.own.get()), Some(950_000));
+}
