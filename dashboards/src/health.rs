@@ -85,7 +85,9 @@ mod tests {
         let waiting = |health: &Health| health.waiting_for().into_iter().map(|part| part.name).collect::<Vec<_>>();
         assert_eq!(waiting(&health), [FEED_PART, "ledger"]);
         health.set("ledger", true, "4 partitions");
-        health.clone().set(FEED_PART, true, "live");
+        let clone = health.clone();
+        clone.set(FEED_PART, true, "live");
+        drop(clone);
         assert_eq!(waiting(&health), [""; 0]);
         health.set("ledger", false, "lost partition 2");
         assert_eq!(waiting(&health), ["ledger"]);

@@ -16,6 +16,8 @@ mod live;
 mod page;
 mod projection;
 mod rest;
+#[cfg(test)]
+mod samples;
 mod server;
 mod view;
 
@@ -61,7 +63,6 @@ impl Default for Config {
 
 /// What the dashboards are told. Per partition in the order of offsets; partitions interleave freely.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all items are ledger records; they are moved, not copied")]
 pub enum Feed {
     /// A record of `fuel.ledger`, read at `seen_at_us` by this process's clock.
     Ledger { partition: PartitionId, offset: i64, record: LedgerRecord, seen_at_us: TimestampUs },

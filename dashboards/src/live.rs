@@ -23,7 +23,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// The least time between two messages to one browser.
 const SEND_GAP: Duration = Duration::from_millis(100);
 /// A browser that does not take a message for so long is let go.
-const SEND_WAIT_MAX: Duration = Duration::from_secs(10);
+const SEND_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A browser that says nothing for so long, not even pong, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);

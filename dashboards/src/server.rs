@@ -205,3 +205,6 @@ async fn open_live(
         .max_frame_size(MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| live::serve(socket, hub, resume, stop, seat))
 }
+
+#[cfg(test)]
+mod tests;

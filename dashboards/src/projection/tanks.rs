@@ -200,7 +200,7 @@ mod tests {
     }
 
     /// One tank; each word is `minute:litres`.
-    fn check(readings: &str, trend: Expect) {
+    fn check(readings: &str, trend: &Expect) {
         let mut tanks = Tanks::default();
         for reading in readings.split_whitespace() {
             let (minute, litres) = reading.split_once(':').expect("minute:litres");
@@ -217,15 +217,15 @@ mod tests {
 
     #[test]
     fn the_trend_is_the_change_over_the_last_hour() {
-        check("0:9000", expect!["9000 L, None ml/h"]);
-        check("0:9000 4:8990", expect!["8990 L, None ml/h"]);
-        check("0:9000 10:8990", expect!["8990 L, Some(-60000) ml/h"]);
-        check("0:20000 50:9000 80:8500 110:8000", expect!["8000 L, Some(-1000000) ml/h"]);
+        check("0:9000", &expect!["9000 L, None ml/h"]);
+        check("0:9000 4:8990", &expect!["8990 L, None ml/h"]);
+        check("0:9000 10:8990", &expect!["8990 L, Some(-60000) ml/h"]);
+        check("0:20000 50:9000 80:8500 110:8000", &expect!["8000 L, Some(-1000000) ml/h"]);
     }
 
     #[test]
     fn an_older_reading_does_not_move_the_level() {
-        check("10:9000 9:9500", expect!["9000 L, None ml/h"]);
+        check("10:9000 9:9500", &expect!["9000 L, None ml/h"]);
     }
 
     fn stale(tanks: &Tanks) -> Vec<usize> {
