@@ -8,7 +8,7 @@
 import { read, type ServerMessage } from "./protocol";
 
 export const RETRY_FIRST_MS = 500;
-export const RETRY_MAX_MS = 10_000;
+export const RETRY_MAX_MS = 5_000;
 /** The server speaks at least once a second; silence is shown after this … */
 export const STALE_AFTER_MS = 5_000;
 /** … and ends the connection after this. */

@@ -8,6 +8,9 @@ import { Connection, type Link, type World } from "./connection";
 import { Model, type Filter, type Touched } from "./model";
 import type { ContractDetail, ContractLine, DecisionLine, Network, TankLine } from "./protocol";
 
+/** Drawing a part more often than this would show nothing more: figures would flicker, levels glide for a second anyway. */
+const DRAW_EVERY_MS: Record<keyof Touched, number> = { network: 250, decisions: 0, contracts: 250, tanks: 500, details: 0 };
+
 const browser: World = {
   open: (url) => new WebSocket(url) as never,
   nowMs: () => Date.now(),
@@ -34,6 +37,7 @@ export class Live {
   private detailsVersion = $state(0);
   private pending: Touched = none();
   private frame = 0;
+  private readonly drawnMs: Partial<Record<keyof Touched, number>> = {};
   private readonly watchers = new Map<string, number>();
 
   constructor(url: string) {
@@ -127,8 +131,16 @@ export class Live {
 
   private draw(): void {
     this.frame = 0;
-    const touched = this.pending;
-    this.pending = none();
+    const touched = none();
+    const nowMs = performance.now();
+    // What is not due waits for the next message, and one comes every second.
+    for (const part of Object.keys(touched) as (keyof Touched)[]) {
+      const due = nowMs - (this.drawnMs[part] ?? -Infinity) >= DRAW_EVERY_MS[part];
+      if (!this.pending[part] || !due) continue;
+      touched[part] = true;
+      this.pending[part] = false;
+      this.drawnMs[part] = nowMs;
+    }
     if (touched.network) this.network = this.model.network;
     if (touched.decisions) this.decisionsVersion += 1;
     if (touched.contracts) this.contractsVersion += 1;
