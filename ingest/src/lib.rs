@@ -22,6 +22,7 @@ use rdkafka::error::KafkaError;
 
 pub use log_reader::{From, LogMessage, LogReader, Span, spans};
 pub use mqtt::{Credentials, MqttConfig};
+pub use rejected::Rejecter;
 pub use route::RouteConfig;
 
 /// A failing world. Bad input is never an error here: it becomes a rejection.
