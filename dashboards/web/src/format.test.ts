@@ -8,6 +8,7 @@ describe("amounts", () => {
   it("sets thousands apart and never uses a comma", () => {
     expect(seen(format.count(1_234_567))).toBe("1_234_567");
     expect(seen(format.litres(18_432_900))).toBe("18_433_L");
+    expect([224_000, -9_940_000, 24_000_000].map((ml) => seen(format.flow(ml)))).toEqual(["224_L/h", "−9_940_L/h", "24_m³/h"]);
     expect(seen(format.soldLitres(54_205))).toBe("54.21_L");
   });
 

@@ -54,6 +54,10 @@ export function duration(us: number): Figure {
 /** Whole litres, for tanks and sums. */
 export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}L`;
 
+/** A flow: litres an hour, cubic metres where a lorry fills the tank. */
+export const flow = (mlPerHour: number): string =>
+  Math.abs(mlPerHour) >= 9_950_000 ? `${count(mlPerHour / 1_000_000)}${UNIT_SPACE}m³/h` : `${litres(mlPerHour)}/h`;
+
 /** Litres as a pump shows them. */
 export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${UNIT_SPACE}L`;
 
