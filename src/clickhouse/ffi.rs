@@ -42,7 +42,6 @@ functions! {
     chdb_version() -> *const c_char;
     chdb_connect(c_int, *mut *mut c_char) -> *mut RawConnection;
     chdb_close_conn(*mut RawConnection);
-    chdb_shutdown() -> c_int;
     chdb_set_signal_handlers_enabled(c_int);
     chdb_classify_query_n(RawConnection, *const c_char, usize, *const c_char, usize, *mut RawAnalysis) -> c_int;
     chdb_query_with_params_n(RawConnection, *const c_char, usize, *const c_char, usize, Texts, *const usize, Texts, *const usize, usize) -> RawResult;
@@ -127,12 +126,6 @@ impl Functions {
     pub(super) fn version(&self) -> String {
         // SAFETY: returns a static C string or null.
         unsafe { text((self.chdb_version)()) }.unwrap_or_else(|| "unknown".to_owned())
-    }
-
-    /// Ends the engine. To be called after the last connection is closed; false when the engine said no.
-    pub(super) fn shutdown(&self) -> bool {
-        // SAFETY: takes nothing, and the callers hold no connection any more.
-        unsafe { (self.chdb_shutdown)() == 0 }
     }
 }
 
@@ -463,7 +456,7 @@ unsafe fn text(pointer: *const c_char) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Ends the process without running the library's own end, which would wait for the queries that still run.
+/// Ends the process without running the library's own end, which waits for its threads.
 pub(super) fn exit_at_once() -> ! {
     // SAFETY: `_exit` does not return and touches no memory.
     unsafe { libc::_exit(0) }
