@@ -244,7 +244,7 @@ const http = createServer((request, response) => {
   const decided = /^\/api\/v1\/decisions\/(.+)$/.exec(path);
   if (decided) {
     const detail = [...details.values()].find((each) => each.decisions.some((line) => line.idem === decodeURIComponent(decided[1])));
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ headroom: detail?.cards[0]?.headroom ?? [] }));
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ source: "memory", decision: { headroom: detail?.cards[0]?.headroom ?? [] } }));
     return;
   }
   const file = options.dist && join(options.dist, normalize(path === "/" ? "/index.html" : path));
