@@ -161,7 +161,11 @@ impl Sender {
     }
 }
 
-fn open_producer(bootstrap: &str, timeout: Duration, deliveries: &Arc<Deliveries>) -> anyhow::Result<ThreadedProducer<Callbacks>> {
+fn open_producer(
+    bootstrap: &str,
+    timeout: Duration,
+    deliveries: &Arc<Deliveries>,
+) -> anyhow::Result<ThreadedProducer<Callbacks>> {
     ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("client.id", "forecourt-outside")
@@ -241,13 +245,19 @@ impl Reader {
 /// The partition count of a topic, without creating the topic; `None` when it is not there.
 pub fn partitions(bootstrap: &str, topic: &str) -> anyhow::Result<Option<i32>> {
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
-    let metadata = consumer.fetch_metadata(None, ASK_TIMEOUT).with_context(|| format!("kafka at {bootstrap} does not answer"))?;
+    let metadata =
+        consumer.fetch_metadata(None, ASK_TIMEOUT).with_context(|| format!("kafka at {bootstrap} does not answer"))?;
     let found = metadata.topics().iter().find(|known| known.name() == topic);
     found.map(|topic| i32::try_from(topic.partitions().len()).context("too many partitions")).transpose()
 }
 
 /// Waits until the topics that a client needs are there with the expected partitions.
-pub fn wait_for_topics(log: &LogSettings, topics: &[Topic], patience: Duration, stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
+pub fn wait_for_topics(
+    log: &LogSettings,
+    topics: &[Topic],
+    patience: Duration,
+    stop: &dyn Fn() -> bool,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
         let problem = match missing(log, topics) {
@@ -267,9 +277,55 @@ fn missing(log: &LogSettings, topics: &[Topic]) -> anyhow::Result<Option<String>
         let name = log.topic_name(*topic);
         match partitions(&log.bootstrap, &name)? {
             Some(count) if count == log.partitions => {}
-            Some(count) => return Ok(Some(format!("topic {name} has {count} partitions, expected {}", log.partitions))),
+            Some(count) => {
+                return Ok(Some(format!("topic {name} has {count} partitions, expected {}", log.partitions)));
+            }
             None => return Ok(Some(format!("topic {name} is not there"))),
         }
     }
     Ok(None)
+}
+
+/// Tells true ledger records from a replaced owner's when reading starts in the middle of the log: the first epoch seen is
+/// taken for the current one. A reader that starts at the beginning uses [`model::Fence`] instead.
+#[derive(Debug)]
+pub struct TailFence(Vec<i64>);
+
+impl TailFence {
+    #[must_use]
+    pub fn new(partitions: i32) -> Self {
+        Self(vec![-1; usize::try_from(partitions).unwrap_or(0)])
+    }
+    /// A takeover stands at `offset` of `partition`.
+    pub fn takeover(&mut self, partition: i32, offset: i64) {
+        if let Some(epoch) = usize::try_from(partition).ok().and_then(|index| self.0.get_mut(index)) {
+            *epoch = offset;
+        }
+    }
+    /// Whether a record of `epoch` is true here.
+    pub fn admits(&mut self, partition: i32, epoch: i64) -> bool {
+        match usize::try_from(partition).ok().and_then(|index| self.0.get_mut(index)) {
+            Some(current) if epoch >= *current => {
+                *current = epoch;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_from_the_middle_ignores_a_replaced_owner() {
+        let mut fence = TailFence::new(2);
+        assert!(fence.admits(0, 5));
+        fence.takeover(0, 9);
+        assert!(!fence.admits(0, 5));
+        assert!(fence.admits(0, 9));
+        assert!(fence.admits(1, 0), "partitions have their own owners");
+        assert!(!fence.admits(2, 0), "no such partition");
+    }
 }

@@ -184,7 +184,9 @@ impl Outside {
                 Action::Order(order) => {
                     self.send(&self.orders.clone(), order.contract.as_str(), &serde_json::to_vec(&*order)?);
                 }
-                Action::Publish { station, topic, payload } => self.gauges.tell(station, Message::Publish { topic, payload }),
+                Action::Publish { station, topic, payload } => {
+                    self.gauges.tell(station, Message::Publish { topic, payload })
+                }
                 Action::Link { station, up } => self.gauges.tell(station, Message::Link { up }),
                 Action::WrongTransaction(bytes) => self.send(&self.transactions.clone(), "terminal", &bytes),
                 Action::WrongOrder(bytes) => self.send(&self.orders.clone(), "portal", &bytes),

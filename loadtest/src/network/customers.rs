@@ -72,7 +72,8 @@ impl Customers {
         let (mut contracts, mut cards) = (Vec::with_capacity(CONTRACTS), Vec::<Card>::new());
         for index in 0..CONTRACTS {
             let city = home(&mut rng, index);
-            let trade = if index == DRY_CONTRACT { Trade::Courier } else { Trade::ALL[rng.random_range(0..Trade::ALL.len())] };
+            let trade =
+                if index == DRY_CONTRACT { Trade::Courier } else { Trade::ALL[rng.random_range(0..Trade::ALL.len())] };
             let first = cards.len();
             for _ in 0..fleet_size(&mut rng, index) {
                 cards.push(card(&mut rng, seed, index, cards.len(), trade, city)?);
@@ -107,13 +108,17 @@ impl Customers {
         for (index, contract) in self.contracts.iter().enumerate() {
             let mut order = |suffix: &str, command| {
                 let key = format!("network-{:x}-{}-{suffix}", self.seed, contract.id);
-                anyhow::Ok(orders.push((message(&key, at, contract, command)?, None)))
+                orders.push((message(&key, at, contract, command)?, None));
+                anyhow::Ok(())
             };
-            order("open", Command::OpenContract {
-                name: contract.name.clone(),
-                currency: contract.currency,
-                time_zone: contract.zone().into(),
-            })?;
+            order(
+                "open",
+                Command::OpenContract {
+                    name: contract.name.clone(),
+                    currency: contract.currency,
+                    time_zone: contract.zone().into(),
+                },
+            )?;
             let days = if index == DRY_CONTRACT { 0 } else { 2 };
             let first = (contract.daily_spend_minor() * days).max(contract.daily_spend_minor() / 8);
             order("first", top_up(contract, first, "opening balance")?)?;
@@ -152,7 +157,12 @@ impl Customers {
 }
 
 /// An order of the back office.
-pub(crate) fn message(key: &str, at: TimestampUs, contract: &Contract, command: Command) -> anyhow::Result<CommandMessage> {
+pub(crate) fn message(
+    key: &str,
+    at: TimestampUs,
+    contract: &Contract,
+    command: Command,
+) -> anyhow::Result<CommandMessage> {
     Ok(CommandMessage {
         v: FORMAT_VERSION,
         idem: IdempotencyKey::new(key)?,
@@ -204,16 +214,23 @@ fn home(rng: &mut SmallRng, index: usize) -> usize {
 
 fn company(rng: &mut SmallRng, trade: Trade, index: usize) -> String {
     const NAMES: [&str; 40] = [
-        "Alatau", "Tulpar", "Zhetysu", "Saryarka", "Ertis", "Kokshe", "Samal", "Aksai", "Otrar", "Turan", "Burabay", "Sayram",
-        "Karatal", "Ulytau", "Medeu", "Arman", "Bereke", "Dala", "Sunkar", "Zhaiyk", "Kaspiy", "Volga", "Stepnoy", "Delta",
-        "Orda", "Barys", "Nomad", "Kyran", "Altyn", "Temir", "Zhibek", "Aruana", "Berkut", "Tengri", "Merey", "Akzhol",
-        "Shanyrak", "Kerege", "Talas", "Ayan",
+        "Alatau", "Tulpar", "Zhetysu", "Saryarka", "Ertis", "Kokshe", "Samal", "Aksai", "Otrar", "Turan", "Burabay",
+        "Sayram", "Karatal", "Ulytau", "Medeu", "Arman", "Bereke", "Dala", "Sunkar", "Zhaiyk", "Kaspiy", "Volga",
+        "Stepnoy", "Delta", "Orda", "Barys", "Nomad", "Kyran", "Altyn", "Temir", "Zhibek", "Aruana", "Berkut",
+        "Tengri", "Merey", "Akzhol", "Shanyrak", "Kerege", "Talas", "Ayan",
     ];
     let second = ["", " Group", " & Sons", " East", " West", " Plus"][rng.random_range(0..6)];
     format!("{} {}{second}", NAMES[index * 7 % NAMES.len()], trade.noun())
 }
 
-fn card(rng: &mut SmallRng, seed: u64, contract: usize, index: usize, trade: Trade, city: usize) -> anyhow::Result<Card> {
+fn card(
+    rng: &mut SmallRng,
+    seed: u64,
+    contract: usize,
+    index: usize,
+    trade: Trade,
+    city: usize,
+) -> anyhow::Result<Card> {
     let litres = trade.tank_litres();
     let tank_litres = rng.random_range(litres);
     let fuel = trade.fuel(rng.random_range(0..100));
@@ -293,7 +310,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_sends_the_same_orders() {
-        let orders = |seed| Customers::new(seed).expect("customers").set_up(TimestampUs::from_micros(5)).expect("orders");
+        let orders =
+            |seed| Customers::new(seed).expect("customers").set_up(TimestampUs::from_micros(5)).expect("orders");
         assert_eq!(orders(11), orders(11));
     }
 }

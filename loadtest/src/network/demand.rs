@@ -104,8 +104,8 @@ impl LocalHour {
     /// How busy stations are in this hour, per mille of an average one.
     pub(crate) fn rush(self) -> i64 {
         const DAY: [i64; 24] = [
-            560, 520, 500, 700, 720, 640, 850, 1150, 1300, 1200, 1100, 1100, 1200, 1150, 1100, 1150, 1300, 1500, 1450, 1250,
-            1050, 900, 760, 640,
+            560, 520, 500, 700, 720, 640, 850, 1150, 1300, 1200, 1100, 1100, 1200, 1150, 1100, 1150, 1300, 1500, 1450,
+            1250, 1050, 900, 760, 640,
         ];
         let day = DAY[usize::from(self.hour)];
         match self.weekday {

@@ -30,7 +30,12 @@ pub(crate) struct Gauges {
 }
 
 impl Gauges {
-    pub(crate) fn start(host: &str, port: u16, instance: &str, sites: impl Iterator<Item = SiteId>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        host: &str,
+        port: u16,
+        instance: &str,
+        sites: impl Iterator<Item = SiteId>,
+    ) -> anyhow::Result<Self> {
         let (mut inboxes, mut tasks) = (Vec::new(), JoinSet::new());
         for site in sites {
             let status = |online| serde_json::to_string(&StatusMessage { v: FORMAT_VERSION, online, at_us: None });
@@ -54,7 +59,10 @@ impl Gauges {
         if self.inboxes[station].try_send(message).is_err() {
             self.lost += 1;
             if self.lost.is_power_of_two() {
-                tracing::warn!(lost = self.lost, "station controllers lose readings: the MQTT broker does not take them");
+                tracing::warn!(
+                    lost = self.lost,
+                    "station controllers lose readings: the MQTT broker does not take them"
+                );
             }
         }
     }

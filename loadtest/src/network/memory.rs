@@ -157,7 +157,8 @@ mod tests {
         let path = folder("keys");
         let mut seen = HashSet::new();
         for run in 0..5 {
-            let memory = Memory::load(&path, 1, 0).expect("readable").unwrap_or_else(|| Memory::fresh(1, "a".into(), 0));
+            let memory =
+                Memory::load(&path, 1, 0).expect("readable").unwrap_or_else(|| Memory::fresh(1, "a".into(), 0));
             let mut store = Store::open(path.clone(), memory).expect("writable");
             for _ in 0..60_000 {
                 assert!(seen.insert(store.key().expect("a key")));
@@ -172,7 +173,10 @@ mod tests {
     fn a_run_that_ended_in_order_goes_on_where_it_stopped() {
         let path = folder("order");
         let tanks = vec![vec![TankMemory { volume_ml: 17, seq: 4 }]];
-        Store::open(path.clone(), Memory::fresh(1, "a".into(), 5)).expect("writable").close(9, tanks.clone()).expect("writable");
+        Store::open(path.clone(), Memory::fresh(1, "a".into(), 5))
+            .expect("writable")
+            .close(9, tanks.clone())
+            .expect("writable");
         let memory = Memory::load(&path, 1, 1_000).expect("readable").expect("there");
         assert_eq!((memory.simulated_us, memory.tanks), (9, tanks));
     }

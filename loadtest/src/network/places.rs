@@ -187,7 +187,12 @@ fn station(rng: &mut SmallRng, index: usize, city: &City, number: u32) -> anyhow
                 Fuel::Ai98 | Fuel::Lpg => [10, 15, 20][rng.random_range(0..3)],
             };
             let diameter_mm = if cubic_metres >= 40 { 2_900 } else { 2_500 };
-            Ok(TankPlan { id: TankId::new(&tank.to_string())?, fuel, capacity_ml: cubic_metres * 1_000_000, diameter_mm })
+            Ok(TankPlan {
+                id: TankId::new(&tank.to_string())?,
+                fuel,
+                capacity_ml: cubic_metres * 1_000_000,
+                diameter_mm,
+            })
         })
         .collect::<anyhow::Result<_>>()?;
     Ok(Station {
@@ -222,7 +227,10 @@ mod tests {
     fn the_same_seed_makes_the_same_stations() {
         let sketch = |seed| {
             let network = stations(seed).expect("a network");
-            network.iter().map(|s| (s.site.clone(), s.location, s.tanks.len(), s.price(Fuel::Diesel))).collect::<Vec<_>>()
+            network
+                .iter()
+                .map(|s| (s.site.clone(), s.location, s.tanks.len(), s.price(Fuel::Diesel)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(sketch(3), sketch(3));
         assert_ne!(sketch(3), sketch(4));
@@ -230,7 +238,9 @@ mod tests {
 
     #[test]
     fn almaty_and_astana_are_a_day_apart_by_road() {
-        let at = |code| CITIES.iter().find(|city| city.code == code).map(|c| Location { lat_e6: c.lat_e6, lon_e6: c.lon_e6 });
+        let at = |code| {
+            CITIES.iter().find(|city| city.code == code).map(|c| Location { lat_e6: c.lat_e6, lon_e6: c.lon_e6 })
+        };
         let km = distance_km(at("ALA").expect("Almaty"), at("AST").expect("Astana"));
         assert!((960..990).contains(&km), "{km} km");
     }

@@ -21,7 +21,7 @@ const CARDS_LOOKED_AT: u32 = 16;
 const LEAST_SALE_ML: i64 = 1_000;
 
 /// A customer at a pump.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Visit {
     card: usize,
     station: usize,
@@ -151,7 +151,8 @@ impl World {
                 let named = wish_ml / 10_000 * 10_000;
                 let qty_ml = (!fill_up).then_some(named.max(10_000));
                 let visit = Visit { wish_ml: qty_ml.unwrap_or(wish_ml), ..visit };
-                let preauth = self.transaction(&visit, TransactionKind::Preauth, Ask { qty_ml, fill_up, ..Ask::default() })?;
+                let preauth =
+                    self.transaction(&visit, TransactionKind::Preauth, Ask { qty_ml, fill_up, ..Ask::default() })?;
                 self.transact(preauth, visit, Purpose::Authorize);
             }
         }
@@ -219,7 +220,12 @@ impl World {
                 } else {
                     let takes = self.takes_us(fuelling.visit.fuel, qty_ml);
                     let end_us = self.now_us + takes;
-                    self.tanks[fuelling.visit.station][fuelling.visit.tank].start_flow(flow, self.now_us, end_us, -qty_ml);
+                    self.tanks[fuelling.visit.station][fuelling.visit.tank].start_flow(
+                        flow,
+                        self.now_us,
+                        end_us,
+                        -qty_ml,
+                    );
                     self.after(takes, Due::HangUp { flow });
                 }
                 self.fuelling.insert(flow, fuelling);
@@ -246,7 +252,9 @@ impl World {
     }
 
     pub(crate) fn nozzle_hangs_up(&mut self, flow: u64) -> anyhow::Result<()> {
-        let Some(Fuelling { visit, authorized, auth_code, qty_ml }) = self.fuelling.remove(&flow) else { return Ok(()) };
+        let Some(Fuelling { visit, authorized, auth_code, qty_ml }) = self.fuelling.remove(&flow) else {
+            return Ok(());
+        };
         self.tanks[visit.station][visit.tank].end_flow(flow);
         let original = Original { auth_code: Some(auth_code), idem: Some(authorized) };
         let ask = Ask { qty_ml: Some(qty_ml), original, ..Ask::default() };

@@ -98,7 +98,9 @@ impl World {
             0 => self.publish(station, reading, r#"{"v":1,"product":"AI-95","volume_ml":-1}"#.into()),
             1 => self.actions.push(Action::WrongTransaction(b"{\"v\":1,\"idem\":\"cut-off-in-the-mid".to_vec())),
             2 => self.publish(station, format!("{MQTT_PREFIX}/{site}/reading"), r#"{"v":1}"#.into()),
-            3 => self.actions.push(Action::WrongOrder(br#"{"v":1,"idem":"portal-1","command":"delete_everything"}"#.to_vec())),
+            3 => self
+                .actions
+                .push(Action::WrongOrder(br#"{"v":1,"idem":"portal-1","command":"delete_everything"}"#.to_vec())),
             4 => self.actions.push(Action::WrongTransaction(vec![0xff, 0xfe, 0x00, 0x31])),
             5 => self.publish(station, reading, "21.4;8125;0.0;ok".into()),
             6 => self.actions.push(Action::WrongTransaction(Vec::new())),

@@ -93,7 +93,13 @@ impl Tank {
     }
 
     /// What the gauge sends. Heights follow from the measured volume.
-    pub(crate) fn reading(&mut self, rng: &mut SmallRng, plan: &TankPlan, product: &ProductCode, at_us: i64) -> ReadingMessage {
+    pub(crate) fn reading(
+        &mut self,
+        rng: &mut SmallRng,
+        plan: &TankPlan,
+        product: &ProductCode,
+        at_us: i64,
+    ) -> ReadingMessage {
         self.seq += 1;
         if rng.random_ratio(1, 40) {
             self.temperature_dc = (self.temperature_dc + rng.random_range(-1..=1)).clamp(40, 240);
@@ -145,7 +151,12 @@ mod tests {
     use super::*;
 
     fn plan() -> TankPlan {
-        TankPlan { id: TankId::new("1").expect("an id"), fuel: Fuel::Diesel, capacity_ml: 49_087_400, diameter_mm: 2_500 }
+        TankPlan {
+            id: TankId::new("1").expect("an id"),
+            fuel: Fuel::Diesel,
+            capacity_ml: 49_087_400,
+            diameter_mm: 2_500,
+        }
     }
 
     fn tank(settled_ml: i64) -> Tank {

@@ -1,7 +1,4 @@
 //! The terminals' side of Kafka: the ledger read from its end on a thread of its own.
-//!
-//! A terminal starts in the middle of the log, so it takes the first epoch that it sees for the current one; an older epoch
-//! after a newer one is a replaced owner's and does not count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +10,7 @@ use model::{LedgerBody, LedgerRecord, LogSettings, Outcome, Topic};
 use rdkafka::message::Message;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::kafka::{Reader, wait_for_topics};
+use crate::kafka::{Reader, TailFence, wait_for_topics};
 
 /// Batches of outcomes that wait for the network.
 pub(crate) const BATCHES_MAX: usize = 64;
@@ -36,19 +33,15 @@ pub(crate) fn read_answers(
             }
         };
         let _ = ready.send(Ok(()));
-        let mut epochs = vec![-1; log.all_partitions().count()];
+        let mut fence = TailFence::new(log.partitions);
         while !stop.load(Ordering::Relaxed) {
             let mut outcomes = Vec::new();
             reader.read(BATCH_MAX, Duration::from_millis(200), |message| {
                 let Some(Ok(record)) = message.payload().map(serde_json::from_slice::<LedgerRecord>) else { return };
-                let Some(epoch) = usize::try_from(message.partition()).ok().and_then(|index| epochs.get_mut(index)) else {
-                    return;
-                };
                 match record.body {
-                    LedgerBody::Takeover { .. } => *epoch = message.offset(),
-                    LedgerBody::Outcome(outcome) if record.epoch >= *epoch => {
-                        *epoch = record.epoch;
-                        outcomes.push(outcome);
+                    LedgerBody::Takeover { .. } => fence.takeover(message.partition(), message.offset()),
+                    LedgerBody::Outcome(outcome) if fence.admits(message.partition(), record.epoch) => {
+                        outcomes.push(outcome)
                     }
                     LedgerBody::Outcome(_) => {}
                 }

@@ -131,9 +131,14 @@ fn all_cards_are_issued_within_seconds_and_then_traffic_flows() {
 fn completions_follow_approvals_and_sell_no_more_than_was_allowed() {
     let mut world = world(2);
     let diary = live(&mut world, 90, |_| Some((Code::Approved, 15_000)));
-    let allowed: HashSet<String> =
-        diary.transactions.iter().filter(|t| t.kind == TransactionKind::Preauth).map(|t| format!("A-{}", t.idem)).collect();
-    let completions: Vec<&Transaction> = diary.transactions.iter().filter(|t| t.kind == TransactionKind::Completion).collect();
+    let allowed: HashSet<String> = diary
+        .transactions
+        .iter()
+        .filter(|t| t.kind == TransactionKind::Preauth)
+        .map(|t| format!("A-{}", t.idem))
+        .collect();
+    let completions: Vec<&Transaction> =
+        diary.transactions.iter().filter(|t| t.kind == TransactionKind::Completion).collect();
     assert!(completions.len() > 200);
     for completion in completions {
         let auth = completion.original.auth_code.as_ref().expect("an authorization");
@@ -219,8 +224,12 @@ fn a_card_is_used_at_two_places_too_far_apart() {
     let card = world.customers.contracts[super::customers::TRAVEL_CONTRACT].cards.start;
     let token = world.customers.cards[card].token.clone();
     let diary = live(&mut world, 300, approve);
-    let uses: Vec<(TimestampUs, model::Location)> =
-        diary.transactions.iter().filter(|t| t.card.token == token).map(|t| (t.at(), t.location.expect("a place"))).collect();
+    let uses: Vec<(TimestampUs, model::Location)> = diary
+        .transactions
+        .iter()
+        .filter(|t| t.card.token == token)
+        .map(|t| (t.at(), t.location.expect("a place")))
+        .collect();
     let impossible = uses.windows(2).any(|pair| {
         let km = super::places::distance_km(pair[0].1, pair[1].1);
         km > 800 && pair[1].0.get() - pair[0].0.get() < 15 * MINUTE_US

@@ -38,9 +38,16 @@ pub(crate) enum Action {
     Transact(Box<Transaction>),
     Order(Box<CommandMessage>),
     /// A message of a station's controller.
-    Publish { station: usize, topic: String, payload: String },
+    Publish {
+        station: usize,
+        topic: String,
+        payload: String,
+    },
     /// The station's line drops or comes back.
-    Link { station: usize, up: bool },
+    Link {
+        station: usize,
+        up: bool,
+    },
     /// Bytes that no terminal should send.
     WrongTransaction(Vec<u8>),
     WrongOrder(Vec<u8>),
@@ -339,7 +346,11 @@ impl World {
         self.after(10 * self.real_second_us, Due::SetUpCheck);
         let Some(set_up) = &mut self.set_up else { return };
         if set_up.answers == set_up.answers_at_check {
-            tracing::warn!(answered = set_up.answers, of = set_up.orders.len(), "set-up orders are not answered; sending again");
+            tracing::warn!(
+                answered = set_up.answers,
+                of = set_up.orders.len(),
+                "set-up orders are not answered; sending again"
+            );
             set_up.next = 0;
             set_up.unanswered = 0;
         }
@@ -373,7 +384,8 @@ impl World {
 
     fn watch_balance(&mut self, contract: &str, available_minor: i64) {
         let Some(index) = contract.strip_prefix("C-").and_then(|number| number.parse::<usize>().ok()) else { return };
-        let Some(known) = index.checked_sub(1001).filter(|index| *index != DRY_CONTRACT && *index < self.top_up_due.len())
+        let Some(known) =
+            index.checked_sub(1001).filter(|index| *index != DRY_CONTRACT && *index < self.top_up_due.len())
         else {
             return;
         };
@@ -470,7 +482,11 @@ impl World {
 /// Time to the next of independent events that come every `mean_us` on average; at most ten times that.
 fn exponential_us(rng: &mut SmallRng, mean_us: i64) -> i64 {
     let draw = f64::from(rng.random_range(1..=1_000_000_u32)) / 1e6;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "at most fourteen times a few minutes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "at most fourteen times a few minutes"
+    )]
     let pause = (-draw.ln() * mean_us as f64) as i64;
     pause.min(10 * mean_us)
 }
