@@ -158,10 +158,9 @@ pub(crate) fn record_stations(outputs: &Receiver<Vec<stations::Output>>, recorde
 
 /// Reads both truths for the screens: all that is recorded first, then what comes.
 pub(crate) fn screens(log: &LogSettings, feed: &mpsc::Sender<Vec<dashboards::Feed>>, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let positions: Vec<_> = log
-        .all_partitions()
-        .flat_map(|partition| [Topic::Ledger, Topic::StationEvents].map(|topic| (topic, partition, From::Beginning)))
-        .collect();
+    let topics = [Topic::Ledger, Topic::StationEvents, Topic::Rejected];
+    let positions: Vec<_> =
+        log.all_partitions().flat_map(|partition| topics.map(|topic| (topic, partition, From::Beginning))).collect();
     let mut reader = LogReader::open(log, &positions)?;
     let mut batch = Vec::new();
     let mut caught_up = false;
@@ -171,13 +170,15 @@ pub(crate) fn screens(log: &LogSettings, feed: &mpsc::Sender<Vec<dashboards::Fee
         let mut items = Vec::with_capacity(batch.len() + 1);
         for message in batch.drain(..) {
             let (partition, offset) = (message.partition, message.offset);
-            items.push(if message.topic == Topic::Ledger {
-                dashboards::Feed::Ledger { partition, offset, record: own_record(&message)?, seen_at_us }
-            } else {
-                dashboards::Feed::Station { partition, offset, record: own_record(&message)?, seen_at_us }
+            items.push(match message.topic {
+                Topic::Ledger => dashboards::Feed::Ledger { partition, offset, record: own_record(&message)?, seen_at_us },
+                Topic::StationEvents => {
+                    dashboards::Feed::Station { partition, offset, record: own_record(&message)?, seen_at_us }
+                }
+                _ => dashboards::Feed::Rejected { count: 1 },
             });
         }
-        if !caught_up && positions.iter().all(|(topic, partition, _)| reader.caught_up(*topic, *partition)) {
+        if !caught_up && reader.all_caught_up() {
             caught_up = true;
             items.push(dashboards::Feed::CaughtUp);
         }

@@ -22,6 +22,8 @@ use crate::flows;
 const OUTPUT_BATCHES_MAX: usize = 256;
 /// Batches between the logs and the screens: at most this many wait.
 const SCREEN_BATCHES_MAX: usize = 64;
+const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+const MQTT_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 /// How long the last records may take to be acknowledged at the end.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
@@ -33,6 +35,8 @@ pub(crate) async fn run(
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut parts = Parts::new();
+    health.require("ledger");
+    health.require("stations");
     let result = start(&config, &mut parts, &health, render_metrics).await;
     let result = match result {
         Ok(()) => {
@@ -63,8 +67,8 @@ async fn start(
         allowed_origins: config.dashboards.allowed_origins.clone(),
         clickhouse_url: config.clickhouse.url.clone(),
         clickhouse_database: config.clickhouse.database.clone(),
-        clickhouse_user: config.clickhouse.user.clone(),
-        clickhouse_password: config.clickhouse.password.clone(),
+        clickhouse_user: Some(config.clickhouse.user.clone()),
+        clickhouse_password: Some(config.clickhouse.password.clone()),
         ..dashboards::Config::default()
     };
     let mut stop_page = stop_later.clone();
@@ -76,22 +80,21 @@ async fn start(
         Ok(dashboards::serve(dashboards_config, screen_items, page_health, render_metrics, stop).await?)
     });
 
-    {
-        let (log, replication) = (log.clone(), config.kafka.replication);
-        tokio::task::spawn_blocking(move || sinks::topics::ensure(&log, replication))
-            .await?
-            .with_context(|| format!("the topics on {} cannot be used", config.kafka.bootstrap))?;
-    }
+    let (topics_log, replication) = (log.clone(), config.kafka.replication);
+    tokio::task::spawn_blocking(move || sinks::topics::ensure(&topics_log, replication))
+        .await?
+        .with_context(|| format!("the topics on {} cannot be used", config.kafka.bootstrap))?;
 
     {
         let (log, stop) = (log.clone(), parts.stop_now.clone());
         parts.thread("screens", move || flows::screens(&log, &screen_feed, &stop))?;
     }
     start_ledger(config, parts).await?;
+    health.set("ledger", true, "deciding");
     start_stations(config, parts).await?;
-    health.set("decisions", true, "");
+    health.set("stations", true, "following");
 
-    let route = ingest::RouteConfig { log: log.clone(), ..ingest::RouteConfig::new(log.clone()) };
+    let route = ingest::RouteConfig { log: log.clone(), group: "forecourt-route".into(), instance: config.mqtt.client_id.clone() };
     let stop = parts.stop_now.clone();
     parts.thread("route", move || Ok(ingest::route::run(route, stop)?))?;
 
@@ -101,13 +104,17 @@ async fn start(
         client_id: config.mqtt.client_id.clone(),
         topic_prefix: config.mqtt.topic_prefix.clone(),
         shared_group: config.mqtt.shared_group.clone(),
-        ..ingest::MqttConfig::new(log.clone())
+        credentials: None,
+        keep_alive: MQTT_KEEP_ALIVE,
+        log: log.clone(),
+        payload_bytes_max: MQTT_PAYLOAD_BYTES_MAX,
     };
     let stop = parts.stop_async.subscribe();
     parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, stop).await?) });
 
-    let (publish_log, stop) = (log.clone(), parts.stop_now.clone());
-    parts.thread("publish", move || Ok(sinks::publish::run(&publish_log, &stop)?))?;
+    let publish = sinks::publish::Config { log: log.clone(), group: "forecourt-publish".into() };
+    let stop = parts.stop_async.subscribe();
+    parts.task("publish", async move { Ok(sinks::publish::run(publish, stop).await?) });
 
     let clickhouse = sinks::clickhouse::Config {
         url: config.clickhouse.url.clone(),
@@ -116,11 +123,32 @@ async fn start(
         password: config.clickhouse.password.clone(),
         batch_rows_max: config.clickhouse.batch_rows_max,
         batch_wait: config.clickhouse.batch_wait.0,
-        ..sinks::clickhouse::Config::new(log)
+        group: "forecourt-clickhouse".into(),
+        log,
     };
-    let stop = parts.stop_async.subscribe();
-    parts.task("clickhouse", async move { Ok(sinks::clickhouse::run(clickhouse, stop).await?) });
+    let status = sinks::clickhouse::Status::default();
+    let (stop, reported) = (parts.stop_async.subscribe(), status.clone());
+    parts.task("clickhouse", async move { Ok(sinks::clickhouse::run(clickhouse, reported, stop).await?) });
+    let (stop, health) = (parts.stop_async.subscribe(), health.clone());
+    parts.task("history", async move {
+        report_history(&status, &health, stop).await;
+        Ok(())
+    });
     Ok(())
+}
+
+/// Keeps the page told how far ClickHouse is behind.
+async fn report_history(status: &sinks::clickhouse::Status, health: &dashboards::Health, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let topics = status.snapshot();
+        let lag: i64 = topics.values().flat_map(|topic| topic.partitions.values()).map(|progress| progress.lag()).sum();
+        let waiting = topics.values().find_map(|topic| match &topic.phase {
+            sinks::clickhouse::Phase::Waiting(why) => Some(why.clone()),
+            _ => None,
+        });
+        health.set("history", status.is_healthy(), waiting.unwrap_or_else(|| format!("{lag} records to write")));
+        let _ = tokio::time::timeout(Duration::from_secs(1), stop.changed()).await;
+    }
 }
 
 /// The ledger: recover, take over, decide, record, watch.
@@ -132,7 +160,7 @@ async fn start_ledger(config: &Config, parts: &mut Parts) -> anyhow::Result<()> 
         workers: config.ledger.workers,
         hold_ttl_us: config.ledger.hold_ttl.micros(),
         clock_skew_max_us: config.ledger.clock_skew_max.map(crate::config::Span::micros),
-        idempotency_retention_us: config.ledger.answers_kept.micros(),
+        key_retention_us: config.ledger.answers_kept.micros(),
         ..ledger::Config::default()
     };
     let dataflow = ledger::spawn(settings, outputs);
