@@ -159,6 +159,10 @@ fn properties(address: SocketAddr, controller: SocketAddr, storage: &Path) -> St
         ("background.threads", "4".to_owned()),
         ("group.coordinator.threads", "2".to_owned()),
         ("log.cleaner.dedupe.buffer.size", "16777216".to_owned()),
+        // After a kill the controller takes the broker for alive until its session ends; the defaults would make the
+        // restart wait for nine seconds, and the first heartbeat for two.
+        ("broker.session.timeout.ms", "5000".to_owned()),
+        ("broker.heartbeat.interval.ms", "500".to_owned()),
         // Members of a group are there at once or come later; nobody waits for them.
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
     ];
