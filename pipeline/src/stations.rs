@@ -98,7 +98,8 @@ pub struct Output {
 /// Starts the workers. They end when all feeds are dropped; minutes that are open then stay unwritten, and whoever owns the
 /// partition next derives them again.
 pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
-    worker::spawn("stations", config.workers, config.queue_messages_max, outputs, dataflow(config.clone()))
+    let (workers, capacity) = (config.workers, config.queue_messages_max);
+    worker::spawn("stations", workers, capacity, outputs, dataflow(config))
 }
 
 /// The dataflow that every worker builds.

@@ -294,7 +294,7 @@ where
     O: Clone + Send + 'static,
 {
     timely::execute_directly(move |worker| {
-        const STEPS_TO_REST: usize = 20;
+        const STEPS_TO_REST: usize = 8;
         let (queue, receiver) = bounded(1);
         let (outputs, results) = crossbeam_channel::unbounded();
         let link = connect(worker, "stepped", &Arc::new(Lines::new(1)), LooseEnd { receiver, outputs }, &build);

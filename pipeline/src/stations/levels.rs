@@ -156,7 +156,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use model::{OriginTopic, PartitionId};
 
-    /// `09:00:00 12000.5 L`, one reading each; then optional `tank 2`, `product 95`, `water 12`, `invalid`, `arrives 09:00:00`.
+    /// `09:00:00 12000.5`, in litres; then optional `tank 2`, `product 95`, `water 12`, `invalid`, `arrives 09:00:00`.
     fn reading(text: &str) -> (TimestampUs, Reading) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let after = |word: &str| words.iter().position(|w| *w == word).map(|at| words[at + 1]);
@@ -167,7 +167,7 @@ mod tests {
             seq: None,
             measured_at_us,
             product: ProductCode::new(after("product").unwrap_or("DIESEL")).unwrap(),
-            volume_ml: Millilitres::new((words[1].parse::<f64>().unwrap() * 1000.0) as u64).unwrap(),
+            volume_ml: litres(words[1]),
             capacity_ml: None,
             height_mm: None,
             water_mm: after("water").map(|mm| model::Millimetres(mm.parse().unwrap())),
@@ -175,6 +175,11 @@ mod tests {
             status: if words.contains(&"invalid") { Reading::INVALID_HEIGHT } else { 0 },
         };
         (after("arrives").map_or(measured_at_us, at), reading)
+    }
+
+    fn litres(text: &str) -> Millilitres {
+        let (litres, tenths) = text.split_once('.').unwrap_or((text, "0"));
+        Millilitres::new(litres.parse::<u64>().unwrap() * 1000 + tenths.parse::<u64>().unwrap() * 100).unwrap()
     }
 
     fn at(clock: &str) -> TimestampUs {

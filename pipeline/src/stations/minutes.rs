@@ -2,7 +2,9 @@
 //!
 //! In: entries of the shards, sent to the worker of their site. Out: a minute when the watermark passes its end; a new
 //! version of it, at most one per tick, when something comes later. Guarantees and limits: those of [`Windows`]. When the
-//! input ends, open minutes are not written: their sums would be of half a minute.
+//! input ends, open minutes are not written: their sums would be of half a minute. Does not: wait for a partition or topic
+//! longer than it takes to be idle. After a restart, a minute that was not recorded yet can be written before all of its
+//! inputs are read again; its next version completes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -139,7 +139,7 @@ impl Shards {
             }
             Input::Sales { partition, sales } => {
                 for (offset, sale) in sales {
-                    self.sale(partition, offset, sale, out);
+                    self.sale(partition, offset, &sale, out);
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Shards {
         out.push(Derived::Event(Output { partition, key, record }));
     }
 
-    fn sale(&mut self, partition: PartitionId, offset: i64, sale: Sale, out: &mut Vec<Derived>) {
+    fn sale(&mut self, partition: PartitionId, offset: i64, sale: &Sale, out: &mut Vec<Derived>) {
         let Some(shard) = self.shards.get_mut(&partition) else { return left_out("sales", "not_started") };
         if shard.epoch.is_none() {
             return left_out("sales", "not_started");
@@ -208,7 +208,7 @@ impl Shards {
             SaleKind::Refunded => LineKind::Refunded,
             SaleKind::Declined(_) => LineKind::Declined,
         };
-        for (product, line) in lines(&sale, kind) {
+        for (product, line) in lines(sale, kind) {
             let news = News::Sold { offset, site: sale.site.clone(), product, at_us: sale.at_us, line };
             out.push(entry(route(&sale.site), partition, news));
         }

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use model::{
-    CardToken, Code, Currency, DeviceMessage, DeviceStatus, FORMAT_VERSION, Minute, MinorUnits, Origin, OriginTopic,
+    CardToken, Code, Currency, DeviceMessage, DeviceStatus, FORMAT_VERSION, MinorUnits, Minute, Origin, OriginTopic,
     PriceE4, ProductCode, Reading, SaleKind, SiteId, SoldItem, StationEvent, TankId, TerminalId,
 };
 
@@ -130,7 +130,8 @@ fn minutes_of(outputs: &[Output]) -> impl Iterator<Item = &Minute> {
 
 fn show(minute: &Minute) -> String {
     let litres = |volume: Millilitres| volume.get() / 1000;
-    let money: Vec<String> = minute.sold_minor.iter().map(|(code, sum)| format!("{} {code}", sum.get() / 100)).collect();
+    let money: Vec<String> =
+        minute.sold_minor.iter().map(|(code, sum)| format!("{} {code}", sum.get() / 100)).collect();
     let excess = match minute.refund_excess_ml {
         Millilitres::ZERO => String::new(),
         excess => format!(" (refunds {} L more)", litres(excess)),
@@ -413,7 +414,8 @@ fn a_revoked_partition_says_nothing_more() {
 #[test]
 fn accepted_readings_and_statuses_are_events_with_origin_and_epoch() {
     let mut script = Script::default();
-    let lines = ["start A", "A 12:00:00 tank 2000", "A 12:00:00 tank 2000", "A 12:00:01 online", "A 12:00:02 tank 1990"];
+    let lines =
+        ["start A", "A 12:00:00 tank 2000", "A 12:00:00 tank 2000", "A 12:00:01 online", "A 12:00:02 tank 1990"];
     let outputs = stepped(dataflow(Config::default()), lines.map(|line| script.input(line)).to_vec());
     let shown: Vec<String> = outputs
         .iter()
@@ -428,11 +430,14 @@ fn accepted_readings_and_statuses_are_events_with_origin_and_epoch() {
             format!("{}/{} {what} of {:?} {} epoch {epoch}", output.key, output.partition, origin.topic, origin.offset)
         })
         .collect();
-    assert_eq!(shown, [
-        "A/0 level 2000000 ml of Readings 0 epoch 0",
-        "A/0 online true of Readings 2 epoch 0",
-        "A/0 level 1990000 ml of Readings 3 epoch 0",
-    ]);
+    assert_eq!(
+        shown,
+        [
+            "A/0 level 2000000 ml of Readings 0 epoch 0",
+            "A/0 online true of Readings 2 epoch 0",
+            "A/0 level 1990000 ml of Readings 3 epoch 0",
+        ]
+    );
 }
 
 #[test]
@@ -441,4 +446,64 @@ fn a_partition_that_is_not_started_only_folds() {
     let lines = ["A 12:00:00 tank 2000", "A 12:00:05 sold 30", "tick 12:00:06", "tick 12:00:40"];
     let outputs = stepped(dataflow(Config::default()), lines.map(|line| script.input(line)).to_vec());
     assert!(outputs.concat().is_empty());
+}
+
+#[test]
+fn what_was_recorded_stays_when_the_levels_behind_it_are_gone() {
+    let minute = Minute {
+        site: SiteId::new("A").unwrap(),
+        product: ProductCode::new("95").unwrap(),
+        minute_us: at("12:00:00"),
+        version: 3,
+        sales: 2,
+        declines: 1,
+        sold_ml: litres("50"),
+        refund_excess_ml: Millilitres::ZERO,
+        sold_minor: [(Currency::RUB, MinorUnits::new(350_000).unwrap())].into(),
+        consumed_ml: litres("40"),
+        sales_through: Some(1),
+    };
+    let takeover = StationEvent::Takeover { owner: "us".into(), at_us: at("12:00:00") };
+    let log = [(0, takeover.clone()), (0, StationEvent::Minute(minute)), (0, takeover)];
+    let mut script = Script::default();
+    let mut inputs: Vec<Input> = log
+        .into_iter()
+        .enumerate()
+        .map(|(offset, (epoch, event))| Input::Fold {
+            partition: PartitionId(0),
+            offset: i64::try_from(offset).unwrap(),
+            record: StationRecord { v: FORMAT_VERSION, epoch, event },
+        })
+        .collect();
+    inputs.push(Input::Start { partition: PartitionId(0), epoch: 2 });
+    let lines = ["A 12:00:01 sold 30", "A 12:00:02 sold 20", "A 12:00:03 sold 7", "tick 12:00:10", "tick 12:00:41"];
+    inputs.extend(lines.map(|line| script.input(line)));
+    let outputs = stepped(dataflow(Config::default()), inputs).concat();
+    let shown: Vec<String> = minutes_of(&outputs).map(show).collect();
+    assert_eq!(shown, ["A 95 12:00 v4: 3 sales 57 L 3990 RUB, 1 declined, 40 L drawn"]);
+}
+
+#[test]
+fn minutes_are_bounded_in_number() {
+    let rule = Config { windows_max: 2, ..Config::default() };
+    check_with(
+        rule,
+        "start A
+         A 12:00:05 sold 1
+         A 12:01:05 sold 2
+         A 12:02:05 sold 3
+         A 12:10:00 sold 4
+         A 12:10:00 tank 5000
+         A 12:00:06 sold 5
+         A 12:02:06 sold 6
+         tick 12:10:01",
+        expect![[r#"
+            A 12:10:00 tank 5000
+                A 95 12:00 v1: 1 sales 1 L 70 RUB, 0 declined, 0 L drawn
+                A 95 12:01 v1: 1 sales 2 L 140 RUB, 0 declined, 0 L drawn
+                A 95 12:02 v1: 1 sales 3 L 210 RUB, 0 declined, 0 L drawn
+            tick 12:10:01
+                A 95 12:02 v2: 2 sales 9 L 630 RUB, 0 declined, 0 L drawn
+        "#]],
+    );
 }

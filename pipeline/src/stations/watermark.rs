@@ -161,7 +161,8 @@ impl Watermark {
             (Some(now), Some(heard_at)) => now.get().saturating_sub(heard_at.get()) > self.rule.idle_after_us,
             _ => false,
         };
-        let low = |course: &Course| course.high_us.map_or(HELD, |high| high.saturating_sub(self.rule.lateness_us).max(0));
+        let low =
+            |course: &Course| course.high_us.map_or(HELD, |high| high.saturating_sub(self.rule.lateness_us).max(0));
         self.courses.values().filter(|course| !idle(course)).map(low).min().unwrap_or(FREE)
     }
 }

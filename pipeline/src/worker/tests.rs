@@ -7,10 +7,11 @@ use timely::dataflow::channels::pact::Exchange;
 
 use super::*;
 
-const PARTITIONS: i32 = 5;
+const PARTITIONS: usize = 5;
 const MESSAGES: u32 = 2_000;
 
-type Message = (i32, u32);
+/// Partition and number.
+type Message = (usize, u32);
 
 /// Sends numbered messages of several partitions through an operator; gives what came out, by partition.
 fn pass_through(workers: usize, capacity: usize, outputs: Option<usize>, pause: Duration) -> Vec<Vec<u32>> {
@@ -21,18 +22,19 @@ fn pass_through(workers: usize, capacity: usize, outputs: Option<usize>, pause: 
         })
     });
     let reader = std::thread::spawn(move || {
-        let mut seen = vec![Vec::new(); PARTITIONS as usize];
+        let mut seen = vec![Vec::new(); PARTITIONS];
         for batch in receiver {
             std::thread::sleep(pause);
             for (partition, number) in batch {
-                seen[partition as usize].push(number);
+                seen[partition].push(number);
             }
         }
         seen
     });
     for number in 0..MESSAGES {
         for partition in 0..PARTITIONS {
-            dataflow.feed(PartitionId(partition)).send((partition, number)).unwrap();
+            let feed = dataflow.feed(PartitionId(i32::try_from(partition).unwrap()));
+            feed.send((partition, number)).unwrap();
         }
         if number % 500 == 0 {
             std::thread::sleep(Duration::from_millis(3)); // let the workers fall asleep now and then
