@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ContractLine, TankLine } from "./live/protocol";
+import type { ContractLine, DecisionLine, TankLine } from "./live/protocol";
 import * as trouble from "./trouble";
 
 const contract = (id: string, own: number, credit: number, held = 0, last = 0): ContractLine => ({
@@ -12,19 +12,34 @@ const tank = (site: string, id: string, part: number, more: Partial<TankLine> = 
 });
 
 describe("contracts", () => {
-  it("who cannot pay comes first, then who has the smallest part left", () => {
+  const usual: trouble.Typical = new Map([["RUB", 40]]);
+  it("who cannot pay comes first, then whose money lasts for the fewest purchases", () => {
     const lines = [contract("a", 900, 100), contract("b", -100, 100), contract("c", 1_000, 0, 950), contract("d", 0, 0)];
-    expect(trouble.ordered(lines, "trouble", "").map((line) => line.contract)).toEqual(["b", "d", "c", "a"]);
-    expect(lines.map(trouble.purse)).toEqual(["fine", "empty", "short", "empty"]);
+    expect(trouble.ordered(lines, "trouble", "", usual).map((line) => line.contract)).toEqual(["b", "d", "c", "a"]);
+    expect(lines.map((line) => trouble.purse(line, usual))).toEqual(["fine", "empty", "short", "empty"]);
+  });
+  it("a big fleet is short earlier, and before a small one with as much money", () => {
+    const small = contract("small", 400, 0);
+    const big = { ...contract("big", 400, 0), cards: 200 };
+    expect(trouble.purchasesLeft(big, usual)).toBe(10);
+    expect([small, big].map((line) => trouble.purse(line, usual))).toEqual(["fine", "short"]);
+    expect(trouble.ordered([small, big], "trouble", "", usual).map((line) => line.contract)).toEqual(["big", "small"]);
+  });
+  it("a usual purchase is the middle one of its currency, declines left out", () => {
+    const bought = (amount_minor: number, currency: string, verdict = "approve") => ({ amount_minor, currency, verdict }) as DecisionLine;
+    const recent = [bought(10, "RUB"), bought(900, "RUB"), bought(30, "RUB"), bought(5_000, "RUB", "decline"), bought(7, "KZT")];
+    expect([...trouble.typical(recent)]).toEqual([["RUB", 30], ["KZT", 7]]);
+    expect(trouble.purchasesLeft(contract("a", 1, 0), new Map())).toBeNull();
+    expect(trouble.purse(contract("a", 1, 0), new Map())).toBe("fine");
   });
   it("is found by name or number, whatever the case", () => {
     const lines = [contract("C-1", 1, 0), contract("C-22", 1, 0)];
-    expect(trouble.ordered(lines, "name", "fleet c-2").map((line) => line.contract)).toEqual(["C-22"]);
-    expect(trouble.ordered(lines, "name", "c-1")).toHaveLength(1);
+    expect(trouble.ordered(lines, "name", "fleet c-2", usual).map((line) => line.contract)).toEqual(["C-22"]);
+    expect(trouble.ordered(lines, "name", "c-1", usual)).toHaveLength(1);
   });
   it("by activity the latest comes first", () => {
     const lines = [contract("a", 1, 0, 0, 10), contract("b", 1, 0, 0, 20)];
-    expect(trouble.ordered(lines, "activity", "").map((line) => line.contract)).toEqual(["b", "a"]);
+    expect(trouble.ordered(lines, "activity", "", usual).map((line) => line.contract)).toEqual(["b", "a"]);
   });
 });
 

@@ -1,9 +1,11 @@
 /** Which contracts and tanks need someone: pure rules, the same for lists, counts and colours. */
-import type { ContractLine, TankLine } from "./live/protocol";
+import type { ContractLine, DecisionLine, TankLine } from "./live/protocol";
 import { product } from "./products";
 
-/** Below this part of its spending power a contract is short of money. */
-export const SHORT_BELOW = 0.1;
+/** A contract is short when it can pay fewer purchases than this … */
+const SHORT_PURCHASES = 3;
+/** … or fewer than this for each of its cards. */
+const SHORT_PURCHASES_PER_CARD = 0.1;
 /** Below this part of its capacity a tank is low. */
 export const LOW_BELOW = 0.15;
 /** Above this part of its capacity a tank takes no more: 97 % is the usual safe fill. */
@@ -16,28 +18,53 @@ export type Purse = "empty" | "short" | "fine";
 /** What the contract could spend if nothing were held. */
 export const spendingPower = (line: ContractLine): number => Math.max(0, line.own) + line.credit;
 
-export function purse(line: ContractLine): Purse {
-  if (line.available <= 0) return "empty";
-  return line.available < spendingPower(line) * SHORT_BELOW ? "short" : "fine";
+/** What a purchase usually costs, in minor units by currency. */
+export type Typical = ReadonlyMap<string, number>;
+
+/** The middle amount of recent purchases in each currency. */
+export function typical(recent: readonly DecisionLine[]): Typical {
+  const amounts = new Map<string, number[]>();
+  for (const line of recent) {
+    if (line.verdict === "decline" || !line.currency || !line.amount_minor || line.amount_minor <= 0) continue;
+    const known = amounts.get(line.currency);
+    if (known) known.push(line.amount_minor);
+    else amounts.set(line.currency, [line.amount_minor]);
+  }
+  return new Map([...amounts].map(([currency, all]) => [currency, all.sort((a, b) => a - b)[all.length >> 1] ?? 0]));
 }
 
-/** 0 is the deepest trouble: nothing available; then by what part is left. */
-function ease(line: ContractLine): number {
-  if (line.available <= 0) return -1;
-  const power = spendingPower(line);
-  return power > 0 ? line.available / power : 0;
+/** For how many usual purchases the money lasts; `null` while nothing was bought in the contract's currency. */
+export function purchasesLeft(line: ContractLine, usual: Typical): number | null {
+  const amount = usual.get(line.currency);
+  return amount === undefined || amount <= 0 ? null : Math.max(0, Math.floor(line.available / amount));
 }
+
+export function purse(line: ContractLine, usual: Typical): Purse {
+  if (line.available <= 0) return "empty";
+  const left = purchasesLeft(line, usual);
+  return left !== null && left < Math.max(SHORT_PURCHASES, line.cards * SHORT_PURCHASES_PER_CARD) ? "short" : "fine";
+}
+
+/** Purchases for each card: the fewer, the deeper the trouble. Below zero nothing can be paid. */
+function ease(line: ContractLine, usual: Typical): number {
+  if (line.available <= 0) return -1;
+  const amount = usual.get(line.currency);
+  return amount === undefined || amount <= 0 ? Infinity : line.available / amount / Math.max(1, line.cards);
+}
+
+/** Like a difference, also for infinities. */
+const compared = (a: number, b: number): number => (a === b ? 0 : a < b ? -1 : 1);
 
 export type Order = "trouble" | "activity" | "name";
 
-export function ordered(lines: Iterable<ContractLine>, order: Order, search: string): ContractLine[] {
+export function ordered(lines: Iterable<ContractLine>, order: Order, search: string, usual: Typical): ContractLine[] {
   const wanted = search.trim().toLowerCase();
   const matching = [...lines].filter(
     (line) => wanted === "" || line.name.toLowerCase().includes(wanted) || line.contract.toLowerCase().includes(wanted),
   );
   const byId = (a: ContractLine, b: ContractLine): number => (a.contract < b.contract ? -1 : 1);
   const compare: Record<Order, (a: ContractLine, b: ContractLine) => number> = {
-    trouble: (a, b) => ease(a) - ease(b) || a.available - b.available || byId(a, b),
+    trouble: (a, b) => compared(ease(a, usual), ease(b, usual)) || a.available - b.available || byId(a, b),
     activity: (a, b) => b.last_at_us - a.last_at_us || byId(a, b),
     name: (a, b) => a.name.localeCompare(b.name) || byId(a, b),
   };
