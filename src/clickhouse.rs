@@ -5,6 +5,7 @@
 //! Grafana take for ClickHouse. Guarantees: rows that were acknowledged survive a kill; one process per data directory.
 //! Does not: survive a power failure with the last rows (the engine does not flush each block to the disk), replicate,
 //! keep users or a query log.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by it"))]
 
 mod exception;
 mod ffi;

@@ -3,6 +3,7 @@
 //! In: a data directory, the engines' cache, ports. Out: three real servers on their real ports, with their states.
 //! Guarantees: one process per data directory; children die with this process; what is missing or taken is said at
 //! the start, with what to do about it. Does not: know topics, tables or readings.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by it"))]
 
 pub(crate) mod child;
 mod clickhouse;

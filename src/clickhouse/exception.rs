@@ -20,7 +20,7 @@ impl Exception {
     }
 
     /// Takes the engine's message, with or without a prefix before `Code:`.
-    pub(super) fn from_engine(message: String) -> Self {
+    pub(super) fn from_engine(message: &str) -> Self {
         let Some(start) = message.find("Code: ") else { return Self::engine(message.trim()) };
         let text = message[start..].trim_end();
         let digits = text["Code: ".len()..].split(|character: char| !character.is_ascii_digit()).next().unwrap_or("");
@@ -63,8 +63,7 @@ mod tests {
 
     #[test]
     fn the_code_is_read_from_the_engines_words() {
-        let exception =
-            Exception::from_engine("Error: Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)\n".to_owned());
+        let exception = Exception::from_engine("Error: Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)\n");
         assert_eq!(exception.code(), 60);
         assert_eq!(exception.text(), "Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)");
         assert_eq!(exception.status(), StatusCode::NOT_FOUND);
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn words_without_a_code_are_an_unknown_exception() {
-        let exception = Exception::from_engine("out of luck".to_owned());
+        let exception = Exception::from_engine("out of luck");
         assert_eq!(exception.code(), 1002);
         assert_eq!(exception.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }

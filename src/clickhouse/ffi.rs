@@ -24,10 +24,6 @@ macro_rules! functions {
         /// The library's functions. It is loaded once and never unloaded: its threads live as long as the process.
         pub(super) struct Functions { $($name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)* }
 
-        /// Name of every function that must be there.
-        #[cfg(test)]
-        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
-
         impl Functions {
             fn find(library: &Library) -> Result<Self, String> {
                 // SAFETY: the types above are those of chdb.h of the pinned version; a library that lacks one of the
@@ -313,7 +309,7 @@ impl Answer {
         let answer = Self { functions, raw };
         // SAFETY: the result is alive; the text is copied.
         match unsafe { text((functions.chdb_result_error)(raw.as_ptr())) } {
-            Some(message) => Err(Exception::from_engine(message)),
+            Some(message) => Err(Exception::from_engine(&message)),
             None => Ok(answer),
         }
     }
@@ -407,7 +403,7 @@ impl Insert<'_> {
     fn error(&self) -> Option<Exception> {
         // SAFETY: the handle is alive; the text is copied.
         unsafe { text((self.connection.functions.chdb_stream_insert_error)(self.raw.as_ptr())) }
-            .map(Exception::from_engine)
+            .map(|message| Exception::from_engine(&message))
     }
 
     /// Blocks while the engine is behind.
