@@ -20,6 +20,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+const LEADER_PATIENCE: Duration = Duration::from_secs(30);
 /// Messages that wait in the producer for the broker.
 const QUEUE_MAX: &str = "200000";
 /// Undelivered messages that are kept for another attempt.
@@ -215,13 +216,20 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The offset that the next record of a partition will get.
+    /// The offset that the next record of a partition will get. Waits while the partition has no leader, as happens to new
+    /// topics and when brokers come back.
     pub fn end(&self, topic: &str, partition: i32) -> anyhow::Result<i64> {
-        let (_, end) = self
-            .consumer
-            .fetch_watermarks(topic, partition, ASK_TIMEOUT)
-            .with_context(|| format!("cannot ask kafka for the end of {topic}/{partition}"))?;
-        Ok(end)
+        let begun = Instant::now();
+        loop {
+            match self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT) {
+                Ok((_, end)) => return Ok(end),
+                Err(error) if begun.elapsed() > LEADER_PATIENCE => {
+                    return Err(error).with_context(|| format!("cannot ask kafka for the end of {topic}/{partition}"));
+                }
+                Err(error) => tracing::debug!(%error, topic, partition, "no leader yet"),
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Waits up to `wait` for a record, then hands over what is there, at most `max`. How many there were.

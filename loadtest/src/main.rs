@@ -198,7 +198,15 @@ impl Crowd {
     }
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+/// 0: all is well; 1: something was lost, doubled or wrong; 2: it could not be found out.
+fn main() -> ExitCode {
+    work().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn work() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,clickhouse=warn".into()),
