@@ -67,6 +67,9 @@ pub(crate) struct Stations {
     pub(crate) workers: usize,
     pub(crate) lateness: Span,
     pub(crate) idle_after: Span,
+    /// `None` (written `"off"`): gauges are believed whatever time they say.
+    #[serde(deserialize_with = "span_or_off")]
+    pub(crate) clock_ahead_max: Option<Span>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -120,7 +123,12 @@ impl Default for Ledger {
 
 impl Default for Stations {
     fn default() -> Self {
-        Self { workers: 1, lateness: Span(Duration::from_secs(30)), idle_after: Span(Duration::from_secs(10)) }
+        Self {
+            workers: 1,
+            lateness: Span(Duration::from_secs(15)),
+            idle_after: Span(Duration::from_secs(30)),
+            clock_ahead_max: Some(Span(Duration::from_secs(5 * 60))),
+        }
     }
 }
 

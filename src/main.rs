@@ -21,9 +21,9 @@ use crate::config::Config;
 use crate::engines::child::State;
 use crate::engines::{EngineSettings, EngineStates, Engines};
 
-const ENGINES_ASKED_EVERY: Duration = Duration::from_millis(500);
+const ASKED_EVERY: Duration = Duration::from_millis(500);
 /// The embedded MQTT broker tells each connection's life; only trouble is worth a line.
-const LOG_FILTER: &str = "info,rumqttd=error";
+const LOG_FILTER: &str = "info,rumqttd=off";
 
 /// Real-time telemetry and transaction stream processor for fuel networks
 #[derive(Parser)]
@@ -153,6 +153,7 @@ async fn run_demo(demo: Demo) -> anyhow::Result<()> {
     let (mut config, settings) = embedded(&demo.ports, demo.data);
     // Simulated clocks run ahead of ours.
     config.ledger.clock_skew_max = None;
+    config.stations.clock_ahead_max = None;
     let network = loadtest::network::NetworkConfig {
         bootstrap: config.kafka.bootstrap.clone(),
         topic_prefix: config.kafka.topic_prefix.clone(),
@@ -177,7 +178,10 @@ async fn run_all(
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("metrics cannot start")?;
     let render_metrics = Arc::new(move || metrics.render());
     let health = dashboards::Health::default();
-    let page = config.dashboards.listen;
+    let listen = config.dashboards.listen;
+    let page = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("the page cannot listen on {listen}; choose another address with --listen"))?;
     let engines = match engines {
         Some(settings) => {
             let started = tokio::task::spawn_blocking(move || {
@@ -190,10 +194,10 @@ async fn run_all(
     if let Some(engines) = &engines {
         tokio::spawn(report_engines(engines.states(), health.clone(), stop.clone()));
     }
-    let simulated = network.map(|network| tokio::spawn(simulate(network, stop.clone())));
-    eprintln!("Forecourt is at http://localhost:{} (Ctrl-C ends it)", page.port());
+    let simulated = network.map(|network| tokio::spawn(simulate(network, health.clone(), stop.clone())));
+    eprintln!("Forecourt is at http://localhost:{} (Ctrl-C ends it)", listen.port());
     let mut stopped = stop.clone();
-    let result = serve::run(config, health, render_metrics, async move {
+    let result = serve::run(config, page, health.clone(), render_metrics, async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     })
     .await;
@@ -207,7 +211,14 @@ async fn run_all(
 }
 
 /// The network is an outside program that happens to run in this process: its trouble is its own.
-async fn simulate(network: loadtest::network::NetworkConfig, stop: watch::Receiver<bool>) {
+async fn simulate(
+    network: loadtest::network::NetworkConfig,
+    health: dashboards::Health,
+    stop: watch::Receiver<bool>,
+) {
+    while !health.waiting_for().is_empty() && !*stop.borrow() {
+        tokio::time::sleep(ASKED_EVERY / 5).await;
+    }
     if let Err(error) = loadtest::network::run(network, stop).await {
         tracing::error!("the simulated network ended: {error:#}");
     }
@@ -228,7 +239,7 @@ async fn report_engines(states: EngineStates, health: dashboards::Health, mut st
             };
             health.set(name, state == State::Ready, detail);
         }
-        let _ = tokio::time::timeout(ENGINES_ASKED_EVERY, stop.changed()).await;
+        let _ = tokio::time::timeout(ASKED_EVERY, stop.changed()).await;
     }
 }
 

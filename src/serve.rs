@@ -13,6 +13,7 @@ use anyhow::Context;
 use model::{LedgerRecord, StationRecord};
 use pipeline::{ledger, stations};
 use sinks::Recorder;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
@@ -30,6 +31,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// Runs all roles until `stopped` resolves or a part fails.
 pub(crate) async fn run(
     config: Config,
+    page: TcpListener,
     health: dashboards::Health,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stopped: impl Future<Output = ()>,
@@ -37,7 +39,7 @@ pub(crate) async fn run(
     let mut parts = Parts::new();
     health.require("ledger");
     health.require("stations");
-    let result = start(&config, &mut parts, &health, render_metrics).await;
+    let result = start(&config, page, &mut parts, &health, render_metrics).await;
     let result = match result {
         Ok(()) => {
             tokio::select! {
@@ -53,6 +55,7 @@ pub(crate) async fn run(
 
 async fn start(
     config: &Config,
+    page: TcpListener,
     parts: &mut Parts,
     health: &dashboards::Health,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -77,7 +80,7 @@ async fn start(
         let stop = async move {
             let _ = stop_page.wait_for(|stop| *stop).await;
         };
-        Ok(dashboards::serve(dashboards_config, screen_items, page_health, render_metrics, stop).await?)
+        Ok(dashboards::serve_on(page, dashboards_config, screen_items, page_health, render_metrics, stop).await?)
     });
 
     let (topics_log, replication) = (log.clone(), config.kafka.replication);
@@ -195,6 +198,7 @@ async fn start_stations(config: &Config, parts: &mut Parts) -> anyhow::Result<()
         workers: config.stations.workers,
         lateness_us: config.stations.lateness.micros(),
         idle_after_us: config.stations.idle_after.micros(),
+        clock_ahead_max_us: config.stations.clock_ahead_max.map(crate::config::Span::micros),
         ..stations::Config::default()
     };
     let dataflow = stations::spawn(settings, outputs);
