@@ -186,3 +186,24 @@ fn orders_that_make_no_sense_are_refused() {
         "#]],
     );
 }
+
+#[test]
+fn a_key_is_remembered_for_three_days() {
+    check_after(
+        ONE_CARD,
+        "09:00 topup 1 as=T | +2 23:00 topup 1 as=T | +1 10:00 balance 1234 | 10:01 topup 1 as=T",
+        expect![[r#"
+            09:00 topup 1 as=T
+              topped up
+              = available 10001.00 RUB
+            +2 23:00 topup 1 as=T
+              repeated
+            +1 10:00 balance 1234
+              Approve APPROVED (000): Contract C-1 has 10001.00 RUB available
+              = available 10001.00 RUB
+            10:01 topup 1 as=T
+              topped up
+              = available 10002.00 RUB
+        "#]],
+    );
+}

@@ -2,7 +2,9 @@
 
 use expect_test::expect;
 
+use super::script::Script;
 use super::{ONE_CARD, ONE_LIMITED_CARD, check_after};
+use crate::ledger::Config;
 
 #[test]
 fn a_preauthorization_holds_and_its_completion_posts_what_was_sold() {
@@ -257,6 +259,72 @@ fn an_offline_sale_uses_its_open_authorization() {
             09:06 offline 1234 50 L of=A as=again
               Decline ORIGINAL_CLOSED (914): Authorization 0-3 was completed before
               = available 7500.00 RUB
+        "#]],
+    );
+}
+
+#[test]
+fn an_offline_sale_of_yesterday_counts_for_yesterday() {
+    check_after(
+        ONE_LIMITED_CARD,
+        "+1 09:00 sale 1234 30 L | -1 22:00 offline 1234 90 L received=12h | +1 09:30 sale 1234 70 L",
+        expect![[r#"
+            +1 09:00 sale 1234 30 L
+              Approve APPROVED (000) 0-3: Approved 30 L for 1500.00 RUB
+              captured 1500.00 under 0-3
+              = available 48500.00 RUB, ****1234 daily volume left 70000 (day 2026-01-15 Europe/Moscow)
+            -1 22:00 offline 1234 90 L received=12h
+              Approve POSTED_OFFLINE (000) 0-4: Posted 90 L for 4500.00 RUB sold offline
+              captured 4500.00 under 0-4
+              = available 44000.00 RUB, ****1234 daily volume left 70000 (day 2026-01-15 Europe/Moscow)
+            +1 09:30 sale 1234 70 L
+              Approve APPROVED (000) 0-5: Approved 70 L for 3500.00 RUB
+              captured 3500.00 under 0-5
+              = available 40500.00 RUB, ****1234 daily volume left 0 (day 2026-01-15 Europe/Moscow)
+        "#]],
+    );
+}
+
+#[test]
+fn one_request_ends_a_bounded_number_of_holds() {
+    let mut script = Script::new(Config::default());
+    script.run("08:00 open RUB Europe/Moscow | 08:00 topup 10000 | 08:00 issue 1234 | 08:00 rule velocity off");
+    for _ in 0..200 {
+        script.run("09:00 preauth 1234 1 L");
+    }
+    let expired = |told: String| told.lines().filter(|line| line.ends_with("expired")).count();
+    assert_eq!(expired(script.run("12:00 balance 1234")), 128);
+    assert_eq!(expired(script.run("12:00 balance 1234")), 72);
+    script.assert_fold_gives_the_same_state();
+}
+
+#[test]
+fn a_sale_can_be_refunded_for_ten_days() {
+    check_after(
+        ONE_CARD,
+        "09:00 sale 1234 10 L | 09:01 sale 1234 10 L
+         +9 09:00 refund 1234 5 L auth=0-3
+         +2 09:00 balance 1234
+         09:01 refund 1234 5 L auth=0-3",
+        expect![[r#"
+            09:00 sale 1234 10 L
+              Approve APPROVED (000) 0-3: Approved 10 L for 500.00 RUB
+              captured 500.00 under 0-3
+              = available 9500.00 RUB
+            09:01 sale 1234 10 L
+              Approve APPROVED (000) 0-4: Approved 10 L for 500.00 RUB
+              captured 500.00 under 0-4
+              = available 9000.00 RUB
+            +9 09:00 refund 1234 5 L auth=0-3
+              Approve APPROVED (000) 0-3: Gave back 5 L for 250.00 RUB
+              refunded 250.00 under 0-3
+              = available 9250.00 RUB
+            +2 09:00 balance 1234
+              Approve APPROVED (000): Contract C-1 has 9250.00 RUB available
+              = available 9250.00 RUB
+            09:01 refund 1234 5 L auth=0-3
+              Decline ORIGINAL_UNKNOWN (914): Authorization 0-3 is not known for this card
+              = available 9250.00 RUB
         "#]],
     );
 }

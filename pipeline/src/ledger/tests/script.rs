@@ -85,7 +85,7 @@ impl Script {
 
     fn line<'a>(&mut self, text: &'a str) -> Line<'a> {
         let mut words = text.split_whitespace().peekable();
-        if let Some(days) = words.peek().and_then(|word| word.strip_prefix('+')) {
+        if let Some(days) = words.peek().filter(|word| word.starts_with(['+', '-'])) {
             self.date = self.date.saturating_add(jiff::Span::new().days(days.parse::<i64>().unwrap()));
             words.next();
         }
