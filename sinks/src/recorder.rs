@@ -137,7 +137,8 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka producer");
+        // Lost connections come by the second and stand in the log already; what they cost shows in `delivery`.
+        tracing::debug!(%error, reason, "Kafka producer");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Recording and publishing on real engines, through deaths of the process.
 //!
-//! Needs Kafka and ClickHouse (both empty of nothing in particular: every test has its own topics and database):
+//! Needs Kafka and ClickHouse; every test makes its own topics and database there:
 //!
 //!     FORECOURT_TEST_KAFKA=127.0.0.1:9092 FORECOURT_TEST_CLICKHOUSE=http://127.0.0.1:8123 cargo test -p sinks -- --ignored
 
@@ -249,6 +249,30 @@ async fn a_database_of_a_newer_program_is_refused() {
     let (_keep, stop) = watch::channel(false);
     let refused = sinks::clickhouse::run(config(&log), Status::default(), stop).await;
     assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 7, .. })), "{refused:?}");
+}
+
+/// The token holds for a whole insert only when the server makes one block of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Kafka and ClickHouse"]
+async fn a_large_batch_is_one_part() {
+    const READINGS: usize = 30_000;
+    let log = own_log("large");
+    topics::ensure(&log, 1).expect("topics");
+    let recorder = Recorder::open(&log).expect("a recorder");
+    for number in 0..READINGS {
+        let partition = PartitionId(i32::try_from(number % 4).expect("small"));
+        recorder.append(Topic::Readings, partition, "S-1", &reading(number)).expect("appended");
+    }
+    recorder.flush(PATIENCE).expect("acknowledged");
+    let patient = Config { batch_rows_max: 12_000, batch_wait: Duration::from_secs(30), ..config(&log) };
+    let (_keep, stop) = watch::channel(false);
+    let running = tokio::spawn(sinks::clickhouse::run(patient, Status::default(), stop));
+    let parts = format!(
+        "SELECT count() >= 2 AS whole FROM system.parts WHERE database = '{}' AND table = 'readings' AND level = 0 AND rows = 12000",
+        log.topic_prefix
+    );
+    eventually(&log, &parts, r#"{"whole":1}"#).await;
+    running.abort();
 }
 
 /// Twenty deaths while records come in, among them those of owners that were replaced.
