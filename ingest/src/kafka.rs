@@ -106,7 +106,10 @@ impl ClientContext for Watch {
         tracing::debug!(client = self.name, ?level, facility, message, "librdkafka");
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble(&error, reason);
+        // The end of a partition comes here too, besides the poll that looks for it.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.trouble(&error, reason);
+        }
     }
 }
 

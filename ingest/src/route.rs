@@ -52,7 +52,7 @@ use rdkafka::message::BorrowedMessage;
 use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
 use card_table::CardTable;
-use group::{Change, Group};
+use group::{Change, Group, Identity};
 use lane::Lane;
 use outlet::{Outgoing, Outlet, Tag};
 use progress::Ticket;
@@ -87,6 +87,7 @@ const COMMIT_RECORDS: usize = 5_000;
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Wait for records when a plan is: its answer arrives elsewhere.
 const PLAN_WAIT: Duration = Duration::from_millis(1);
+const REJOIN_PAUSE: Duration = Duration::from_millis(100);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 const LAST_COMMIT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -105,9 +106,10 @@ pub fn run(config: RouteConfig, stop: Arc<AtomicBool>) -> Result<(), Error> {
     tracing::info!(cards = cards.len(), group = config.group, instance = config.instance, "routing begins");
     let mut router = Router::start(config, cards, &stop)?;
     while !stop.load(Ordering::Relaxed) {
-        router.take_batch()?;
-        router.settle()?;
-        router.commit()?;
+        match router.take_turn() {
+            Err(Error::Replaced { role, detail }) => router.rejoin(Error::Replaced { role, detail })?,
+            result => result?,
+        }
     }
     router.finish()
 }
@@ -118,6 +120,8 @@ struct Router {
     rejected_name: String,
     cards: CardTable,
     group: Group,
+    identity: Identity,
+    stop: Arc<AtomicBool>,
     outlet: Outlet,
     /// By topic, then partition.
     slots: Vec<Slot>,
@@ -146,6 +150,7 @@ struct Meters {
 
 impl Router {
     fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
+        let identity = Identity::of(&config.instance);
         let slots = group::TOPICS
             .iter()
             .flat_map(|topic| config.log.all_partitions().map(|partition| (*topic, partition)))
@@ -155,7 +160,9 @@ impl Router {
             requests_name: config.log.topic_name(Topic::Requests),
             rejected_name: config.log.topic_name(rejected::TOPIC),
             cards,
-            group: Group::join(&config)?,
+            group: Group::join(&config, &identity)?,
+            identity,
+            stop: stop.clone(),
             outlet: Outlet::open(&config.log, stop.clone())?,
             slots,
             paused: false,
@@ -171,6 +178,44 @@ impl Router {
             },
             config,
         })
+    }
+
+    fn take_turn(&mut self) -> Result<(), Error> {
+        self.take_batch()?;
+        self.settle()?;
+        self.commit()
+    }
+
+    /// Joins the group again, unless another process holds the name. After an outage that outlasts the session, Kafka's
+    /// client gives itself a new identity and may take its own old one for a stranger's.
+    fn rejoin(&mut self, error: Error) -> Result<(), Error> {
+        let deadline = Instant::now() + kafka::OPEN_PATIENCE;
+        loop {
+            match self.outlet.members_of(&self.config.group) {
+                Ok(members) if self.identity.is_held_by_another(&members) => return Err(error),
+                // A commit of the old membership must not follow one of the new.
+                Ok(_) if !self.commit_on_its_way => break,
+                Ok(_) => drop(self.take_answer(REJOIN_PAUSE)),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(REJOIN_PAUSE),
+                Err(_) => return Err(error),
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+        tracing::warn!(%error, "no other process holds this name, joining again");
+        self.give_up_lanes();
+        self.group = Group::join(&self.config, &self.identity)?;
+        Ok(())
+    }
+
+    fn give_up_lanes(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(lane) = slot.lane.take() {
+                slot.next_ticket = lane.next_ticket();
+            }
+        }
+        self.paused = false;
     }
 
     /// Waits for records, then routes what is there.
@@ -221,6 +266,7 @@ impl Router {
     }
 
     fn apply_changes(&mut self) -> Result<(), Error> {
+        let mut gained = 0;
         for change in self.group.consumer.context().take_changes() {
             match change? {
                 Change::Gained { topic, partition, start } => {
@@ -230,19 +276,18 @@ impl Router {
                         partitions: self.config.log.partitions,
                     })?;
                     let slot = &mut self.slots[index];
-                    tracing::info!(%partition, ?topic, position = start.position, "routing a partition");
+                    tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
+                    gained += 1;
                     slot.lane = Some(Lane::begin(start, slot.next_ticket));
-                    self.paused = false;
                 }
                 Change::LostAll => {
-                    for slot in &mut self.slots {
-                        if let Some(lane) = slot.lane.take() {
-                            slot.next_ticket = lane.next_ticket();
-                        }
-                    }
+                    self.give_up_lanes();
                     tracing::info!("partitions are given up");
                 }
             }
+        }
+        if gained > 0 {
+            tracing::info!(partitions = gained, "routing partitions");
         }
         Ok(())
     }

@@ -40,6 +40,28 @@ pub(super) enum Change {
 /// Commits by topic and partition.
 pub(super) type Commits = Vec<(Topic, PartitionId, Commit)>;
 
+/// Who a member of the group is: which name it holds, and which process it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// `forecourt-router:{instance}:`, shared by all processes that were given this name.
+    name: String,
+    client_id: String,
+}
+
+impl Identity {
+    /// This process under the name `instance`.
+    pub(super) fn of(instance: &str) -> Self {
+        let name = format!("forecourt-router:{instance}:");
+        let client_id = format!("{name}{}-{}", std::process::id(), kafka::now().get());
+        Self { name, client_id }
+    }
+
+    /// Whether one of these members is another process under the same name.
+    pub(super) fn is_held_by_another(&self, members: &[String]) -> bool {
+        members.iter().any(|client_id| client_id.starts_with(&self.name) && *client_id != self.client_id)
+    }
+}
+
 pub(super) struct Group {
     pub(super) consumer: Arc<BaseConsumer<Membership>>,
     jobs: Sender<Commits>,
@@ -47,7 +69,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn join(config: &RouteConfig) -> Result<Self, Error> {
+    pub(super) fn join(config: &RouteConfig, identity: &Identity) -> Result<Self, Error> {
         let names = TOPICS.map(|topic| config.log.topic_name(topic));
         let commit_on_its_way = Arc::new(AtomicBool::new(false));
         let membership = Membership {
@@ -56,7 +78,7 @@ impl Group {
             changes: Mutex::default(),
             commit_on_its_way: commit_on_its_way.clone(),
         };
-        let consumer: BaseConsumer<Membership> = kafka::consumer(&config.log, "forecourt-router", &config.group)
+        let consumer: BaseConsumer<Membership> = kafka::consumer(&config.log, &identity.client_id, &config.group)
             .set("group.instance.id", &config.instance)
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", "1000")
@@ -252,5 +274,18 @@ impl ConsumerContext for Membership {
                 tracing::warn!(%error, "giving up partitions");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_under_the_same_name_is_told_from_this_one_and_from_other_names() {
+        let own = Identity::of("a");
+        let member = |name: &str| format!("forecourt-router:{name}:1-1");
+        assert!(!own.is_held_by_another(&[own.client_id.clone(), member("b"), member("aa"), "kcat".to_owned()]));
+        assert!(own.is_held_by_another(&[member("a")]));
     }
 }

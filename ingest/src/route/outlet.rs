@@ -20,6 +20,7 @@ use crate::kafka::{self, Watch};
 
 /// Pause when librdkafka's queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
 const TICKET_BITS: u32 = 48;
 const _: () = assert!(usize::BITS == 64, "a lane and its ticket travel in one pointer");
 
@@ -109,6 +110,13 @@ impl Outlet {
                 delivered(report?);
             }
         }
+    }
+
+    /// The client ids of a consumer group's members.
+    pub(super) fn members_of(&self, group: &str) -> Result<Vec<String>, KafkaError> {
+        let groups = self.producer.client().fetch_group_list(Some(group), MEMBERS_TIMEOUT)?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
     }
 
     /// Waits until all is delivered, at most `patience`.
