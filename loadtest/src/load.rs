@@ -12,6 +12,7 @@ pub(crate) mod rows;
 pub(crate) mod schedule;
 pub(crate) mod setup;
 pub(crate) mod step;
+pub(crate) mod told;
 pub(crate) mod traffic;
 pub(crate) mod verify;
 

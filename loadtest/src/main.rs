@@ -211,6 +211,7 @@ fn work() -> anyhow::Result<ExitCode> {
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,clickhouse=warn".into()),
         )
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -320,8 +321,12 @@ fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode>
 
 /// The floor carries what the run carried.
 fn sizes(measured: &Measured) -> Sizes {
+    /// What a request carries beside its transaction: origin, contract, time of arrival.
+    const ENVELOPE: u64 = 160;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(0).max(64);
+    let transaction = measured.sent_bytes / measured.sent.max(1);
     let ledger = measured.book.ledger_bytes / measured.book.decided_messages.max(1);
-    Sizes { ledger: usize::try_from(ledger).unwrap_or(0).max(64), ..Sizes::default() }
+    Sizes { transaction: size(transaction), request: size(transaction + ENVELOPE), ledger: size(ledger) }
 }
 
 fn sustain(sustain: &Sustain, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {

@@ -47,6 +47,7 @@ pub(crate) struct Measured {
     /// Messages sent, without repeats.
     pub(crate) sent: u64,
     pub(crate) repeats: u64,
+    pub(crate) sent_bytes: u64,
     /// Messages that Kafka never took.
     pub(crate) undelivered: u64,
     /// How late the last message was sent: what the load client itself could not keep up with.
@@ -61,6 +62,8 @@ pub(crate) struct Measured {
 struct Spoken {
     sent: u64,
     repeats: u64,
+    /// Of all messages but repeats.
+    bytes: u64,
     latency: Histogram<u64>,
     /// By message: false for those whose place in the timetable was taken by a repeat.
     fresh: Vec<bool>,
@@ -151,6 +154,7 @@ pub(crate) fn hold(
             schedule,
             sent: spoken.sent,
             repeats: spoken.repeats,
+            sent_bytes: spoken.bytes,
             undelivered: u64::try_from(sender.in_flight()).unwrap_or(0),
             send_latency: spoken.latency,
             undecided_at_end,
@@ -195,7 +199,7 @@ fn speak(
     journal: &mut Journal,
 ) -> anyhow::Result<Spoken> {
     let topics = [Topic::Transactions, Topic::Commands].map(|topic| (topic, log.topic_name(topic)));
-    let mut spoken = Spoken { sent: 0, repeats: 0, latency: super::book::histogram()?, fresh: Vec::new() };
+    let mut spoken = Spoken { sent: 0, repeats: 0, bytes: 0, latency: super::book::histogram()?, fresh: Vec::new() };
     let mut resent = Instant::now();
     for n in 0..schedule.end {
         let message = traffic.next(n, TimestampUs::from_micros(schedule.due_us(n)))?;
@@ -220,7 +224,10 @@ fn speak(
         if schedule.measured(n) {
             super::book::record(&mut spoken.latency, schedule.since_due(n, Instant::now()));
         }
-        spoken.sent += u64::from(!message.repeat);
+        if !message.repeat {
+            spoken.sent += 1;
+            spoken.bytes += message.payload.len() as u64;
+        }
         spoken.repeats += u64::from(message.repeat);
         spoken.fresh.push(!message.repeat);
         resend(sender, &mut resent)?;

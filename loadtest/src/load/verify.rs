@@ -1,6 +1,6 @@
 //! After a run: does the ledger say about every request what it must, do balances follow, and does ClickHouse hold the same?
 //!
-//! Slow and simple on purpose, and written without a look at how Forecourt computes.
+//! Slow and simple on purpose, and written without a look at how Forecourt computes. Other traffic may go on meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,41 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clickhouse::Row;
 use model::{
-    AuthCode, Command, CommandMessage, ContractId, Decision, Fact, Fence, LedgerBody, LedgerRecord, LogSettings, Topic,
-    Transaction, TransactionKind, Verdict,
+    AuthCode, Command, CommandMessage, ContractId, Decision, LedgerRecord, LogSettings, Topic, Transaction,
+    TransactionKind, Verdict,
 };
 use rdkafka::message::Message;
 use serde::Deserialize;
 
 use super::journal::{self, Line};
+use super::told::{Money, Sums, Told, Violations};
 use loadtest::kafka::Reader;
 
-/// Violations of one kind that are listed; more are only counted.
-const LISTED_MAX: usize = 10;
-
-/// What was found wrong.
-#[derive(Default)]
-pub(crate) struct Violations(BTreeMap<&'static str, Vec<String>>);
-
-impl Violations {
-    fn add(&mut self, kind: &'static str, what: String) {
-        self.0.entry(kind).or_default().push(what);
-    }
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (kind, list) in &self.0 {
-            lines.push(format!("{kind}: {}", list.len()));
-            lines.extend(list.iter().take(LISTED_MAX).map(|what| format!("  {what}")));
-            if list.len() > LISTED_MAX {
-                lines.push(format!("  and {} more", list.len() - LISTED_MAX));
-            }
-        }
-        lines
-    }
-}
+const READ_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What was sent.
 struct Sent {
@@ -78,179 +54,26 @@ impl Sent {
     }
 }
 
-/// What one contract owns by the last word of the ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Money {
-    own: i64,
-    credit: i64,
-    held: i64,
-    available: i64,
-}
-
-/// Sums that must be the same in the ledger and in ClickHouse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sums {
-    facts: u64,
-    offsets: i64,
-    places: u64,
-    /// Of captures, refunds and top-ups; zero for other kinds.
-    amount_minor: i64,
-}
-
-/// The ledger, read from its beginning.
-struct Ledger {
-    reader: Reader,
-    log: LogSettings,
-    fences: Vec<Fence>,
-    next_offset: Vec<i64>,
-    last_request: Vec<Option<i64>>,
-    /// By key: decisions that were made anew, and answers to orders.
-    decisions: BTreeMap<String, Vec<Decision>>,
-    answered_orders: BTreeMap<String, Vec<bool>>,
-    expired: BTreeSet<(String, AuthCode)>,
-    balances: BTreeMap<String, Money>,
-    sums: BTreeMap<(i32, String), Sums>,
-    records: u64,
-    void: u64,
-}
-
-impl Ledger {
-    fn open(log: &LogSettings) -> anyhow::Result<Self> {
-        let partitions = usize::try_from(log.partitions)?;
-        Ok(Self {
-            reader: Reader::open(&log.bootstrap, &[(&log.topic_name(Topic::Ledger), log.partitions, Some(0))])?,
-            log: log.clone(),
-            fences: vec![Fence::default(); partitions],
-            next_offset: vec![0; partitions],
-            last_request: vec![None; partitions],
-            decisions: BTreeMap::new(),
-            answered_orders: BTreeMap::new(),
-            expired: BTreeSet::new(),
-            balances: BTreeMap::new(),
-            sums: BTreeMap::new(),
-            records: 0,
-            void: 0,
-        })
+/// Reads on until the ends that the partitions have now.
+fn read_to_end(reader: &Reader, log: &LogSettings, told: &mut Told, violations: &mut Violations) -> anyhow::Result<()> {
+    let topic = log.topic_name(Topic::Ledger);
+    let ends = (0..log.partitions).map(|p| reader.end(&topic, p)).collect::<anyhow::Result<Vec<_>>>()?;
+    let begun = Instant::now();
+    while told.next_offset.iter().zip(&ends).any(|(next, end)| next < end) {
+        let mut batch = Vec::new();
+        reader.read(4096, Duration::from_millis(500), |message| {
+            batch.push((message.partition(), message.offset(), message.payload().unwrap_or_default().to_vec()));
+        });
+        for (partition, offset, payload) in batch {
+            let record: LedgerRecord = serde_json::from_slice(&payload)
+                .with_context(|| format!("ledger record {partition}-{offset} cannot be read"))?;
+            told.note(partition, offset, record, violations)?;
+        }
+        if begun.elapsed() > READ_PATIENCE {
+            bail!("the ledger could not be read to its end in {} s", READ_PATIENCE.as_secs());
+        }
     }
-
-    /// Reads until the ends that the partitions have now.
-    fn read_to_end(&mut self, violations: &mut Violations) -> anyhow::Result<()> {
-        let topic = self.log.topic_name(Topic::Ledger);
-        let ends = (0..self.log.partitions).map(|p| self.reader.end(&topic, p)).collect::<anyhow::Result<Vec<_>>>()?;
-        let begun = Instant::now();
-        while self.next_offset.iter().zip(&ends).any(|(next, end)| next < end) {
-            let mut batch = Vec::new();
-            self.reader.read(4096, Duration::from_millis(500), |message| {
-                batch.push((message.partition(), message.offset(), message.payload().unwrap_or_default().to_vec()));
-            });
-            for (partition, offset, payload) in batch {
-                let record: LedgerRecord = serde_json::from_slice(&payload)
-                    .with_context(|| format!("ledger record {partition}-{offset} cannot be read"))?;
-                self.note(partition, offset, record, violations)?;
-            }
-            if begun.elapsed() > Duration::from_secs(600) {
-                bail!("the ledger could not be read to its end in ten minutes");
-            }
-        }
-        Ok(())
-    }
-
-    fn note(
-        &mut self,
-        partition: i32,
-        offset: i64,
-        record: LedgerRecord,
-        violations: &mut Violations,
-    ) -> anyhow::Result<()> {
-        let index = usize::try_from(partition)?;
-        self.next_offset[index] = offset + 1;
-        self.records += 1;
-        let outcome = match record.body {
-            LedgerBody::Takeover { .. } => {
-                self.fences[index].takeover(offset);
-                return Ok(());
-            }
-            LedgerBody::Outcome(_) if !self.fences[index].admits(record.epoch) => {
-                self.void += 1;
-                return Ok(());
-            }
-            LedgerBody::Outcome(outcome) => outcome,
-        };
-        if let Some(last) = self.last_request[index].replace(outcome.request)
-            && outcome.request != last + 1
-        {
-            let what = format!(
-                "partition {partition}: request {} follows request {last} at ledger offset {offset}",
-                outcome.request
-            );
-            violations.add("requests covered twice or left out", what);
-        }
-        let idem = outcome.idem.to_string();
-        let contract = outcome.contract.as_ref().map(ToString::to_string);
-        for (place, fact) in outcome.facts.iter().enumerate() {
-            let (kind, amount) = kind_and_amount(fact)?;
-            let sums = self.sums.entry((partition, kind)).or_default();
-            sums.facts += 1;
-            sums.offsets += offset;
-            sums.places += place as u64;
-            sums.amount_minor += amount;
-            match fact {
-                Fact::Decided { decision, .. } if !decision.replayed => {
-                    self.decisions.entry(idem.clone()).or_default().push(decision.clone());
-                }
-                Fact::Decided { decision, .. } => {
-                    let first = self.decisions.get(&idem).and_then(|list| list.first());
-                    let same = first.is_some_and(|first| Decision { replayed: true, ..first.clone() } == *decision);
-                    if !same {
-                        violations
-                            .add("replays that differ from their decision", format!("{idem} at {partition}-{offset}"));
-                    }
-                }
-                Fact::HoldExpired { auth_code, .. } => {
-                    self.expired.insert((contract.clone().unwrap_or_default(), auth_code.clone()));
-                }
-                Fact::CommandRefused { .. } => self.answered_orders.entry(idem.clone()).or_default().push(false),
-                Fact::ContractOpened { .. }
-                | Fact::ToppedUp { .. }
-                | Fact::CreditLineSet { .. }
-                | Fact::CardIssued { .. }
-                | Fact::CardBlocked { .. }
-                | Fact::CardUnblocked { .. }
-                | Fact::RuleSet { .. } => self.answered_orders.entry(idem.clone()).or_default().push(true),
-                // A limit may come with its card or alone; what counts is that the order was carried out once.
-                Fact::DailyLimitSet { .. } if outcome.facts.len() == 1 => {
-                    self.answered_orders.entry(idem.clone()).or_default().push(true);
-                }
-                _ => {}
-            }
-        }
-        if let (Some(contract), Some(balance)) = (contract, outcome.balance) {
-            let money = Money {
-                own: balance.own.get(),
-                credit: balance.credit.get(),
-                held: balance.held.get(),
-                available: balance.available.get(),
-            };
-            self.balances.insert(contract, money);
-        }
-        Ok(())
-    }
-}
-
-/// The fact's name on the wire, and the money that it moves.
-fn kind_and_amount(fact: &Fact) -> anyhow::Result<(String, i64)> {
-    let kind = match serde_json::to_value(fact)? {
-        serde_json::Value::String(name) => name,
-        serde_json::Value::Object(map) => map.keys().next().cloned().context("a fact without a name")?,
-        other => bail!("a fact of unknown form: {other}"),
-    };
-    let amount = match fact {
-        Fact::ToppedUp { amount_minor, .. }
-        | Fact::Captured { amount_minor, .. }
-        | Fact::Refunded { amount_minor, .. } => amount_minor.get(),
-        _ => 0,
-    };
-    Ok((kind, amount))
+    Ok(())
 }
 
 pub(crate) struct Check<'a> {
@@ -264,10 +87,12 @@ pub(crate) struct Check<'a> {
 pub(crate) fn check(check: &Check<'_>, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Violations> {
     let mut violations = Violations::default();
     let sent = Sent::read(check.journal, check.bootstrap)?;
-    let mut ledger = Ledger::open(&sent.log)?;
+    let log = &sent.log;
+    let reader = Reader::open(&log.bootstrap, &[(&log.topic_name(Topic::Ledger), log.partitions, Some(0))])?;
+    let mut ledger = Told::new(usize::try_from(log.partitions)?);
     let deadline = Instant::now() + check.wait;
     loop {
-        ledger.read_to_end(&mut violations)?;
+        read_to_end(&reader, log, &mut ledger, &mut violations)?;
         let answered = |key: &&String| ledger.decisions.contains_key(*key) || ledger.answered_orders.contains_key(*key);
         if sent.keys().all(|key| answered(&key)) || Instant::now() > deadline {
             break;
@@ -275,24 +100,23 @@ pub(crate) fn check(check: &Check<'_>, runtime: &tokio::runtime::Runtime) -> any
         std::thread::sleep(Duration::from_millis(300));
     }
     println!(
-        "journal: {} transactions, {} orders; ledger: {} records, {} void, {} takeovers in force",
+        "journal: {} transactions, {} orders; ledger: {} records, {} of replaced owners",
         sent.transactions.len(),
         sent.orders.len(),
         ledger.records,
-        ledger.void,
-        ledger.fences.iter().filter(|fence| fence.epoch().is_some()).count()
+        ledger.void
     );
     one_answer_each(&sent, &ledger, &mut violations);
     let contracts = balances(&sent, &ledger, &mut violations);
     println!("balances: {contracts} contracts recomputed");
     if let Some(client) = &check.clickhouse {
-        let rows = runtime.block_on(same_rows(client, &sent.log, &mut ledger, deadline, &mut violations))?;
+        let rows = runtime.block_on(same_rows(client, &ledger, deadline, &mut violations));
         println!("clickhouse: {rows} rows of ledger_facts compared");
     }
     Ok(violations)
 }
 
-fn one_answer_each(sent: &Sent, ledger: &Ledger, violations: &mut Violations) {
+fn one_answer_each(sent: &Sent, ledger: &Told, violations: &mut Violations) {
     for idem in sent.transactions.keys() {
         match ledger.decisions.get(idem).map_or(0, Vec::len) {
             0 => violations.add("transactions without a decision", idem.clone()),
@@ -311,7 +135,7 @@ fn one_answer_each(sent: &Sent, ledger: &Ledger, violations: &mut Violations) {
 }
 
 /// `own` = top-ups − what approved sales, completions and advices took; `held` = holds that nothing ended.
-fn balances(sent: &Sent, ledger: &Ledger, violations: &mut Violations) -> usize {
+fn balances(sent: &Sent, ledger: &Told, violations: &mut Violations) -> usize {
     let mut expected: BTreeMap<String, Money> = BTreeMap::new();
     for order in sent.orders.values() {
         if ledger.answered_orders.get(order.idem.as_str()).is_none_or(|answers| !answers.contains(&true)) {
@@ -375,50 +199,49 @@ fn balances(sent: &Sent, ledger: &Ledger, violations: &mut Violations) -> usize 
     expected.len()
 }
 
-fn decision<'a>(ledger: &'a Ledger, transaction: &Transaction) -> Option<&'a Decision> {
+fn decision<'a>(ledger: &'a Told, transaction: &Transaction) -> Option<&'a Decision> {
     ledger.decisions.get(transaction.idem.as_str())?.first()
 }
 
 #[derive(Row, Deserialize)]
 struct SumsRow {
     partition: i32,
-    kind: String,
+    kind_name: String,
     facts: u64,
     distinct: u64,
     offsets: i64,
     places: u64,
-    amount_minor: i64,
+    money_minor: i64,
 }
 
-const SUMS: &str = "SELECT partition, toString(kind) AS kind, count() AS facts, uniqExact(offset, fact) AS distinct, \
-     sum(offset) AS offsets, sum(toUInt64(fact)) AS places, \
-     sum(if(kind IN ('captured', 'refunded', 'topped_up'), amount_minor, 0)) AS amount_minor \
-     FROM ledger_facts GROUP BY partition, kind";
+/// Sums of the rows up to where the ledger was read: what came later is another run's affair.
+fn question(ledger: &Told) -> String {
+    let bounds = ledger.next_offset.iter().enumerate();
+    let bounds: Vec<String> =
+        bounds.map(|(partition, next)| format!("(partition = {partition} AND offset < {next})")).collect();
+    format!(
+        "SELECT partition, toString(kind) AS kind_name, count() AS facts, uniqExact(offset, fact) AS distinct, \
+         sum(offset) AS offsets, sum(toUInt64(fact)) AS places, \
+         sum(if(kind IN ('captured', 'refunded', 'topped_up'), ledger_facts.amount_minor, 0)) AS money_minor \
+         FROM ledger_facts WHERE {} GROUP BY partition, kind_name",
+        bounds.join(" OR ")
+    )
+}
 
-/// Waits until ClickHouse holds what the ledger holds. The ledger may grow meanwhile; it is read on.
-async fn same_rows(
-    client: &clickhouse::Client,
-    log: &LogSettings,
-    ledger: &mut Ledger,
-    deadline: Instant,
-    violations: &mut Violations,
-) -> anyhow::Result<u64> {
+/// Waits until ClickHouse holds what the ledger holds. How many rows were compared.
+async fn same_rows(client: &clickhouse::Client, ledger: &Told, deadline: Instant, violations: &mut Violations) -> u64 {
+    let question = question(ledger);
     loop {
-        let asked = client.query(SUMS).fetch_all::<SumsRow>().await;
-        ledger.read_to_end(violations)?;
-        let late = Instant::now() > deadline;
-        let differences = match &asked {
-            Ok(rows) => differences(rows, &ledger.sums),
+        let differences = match client.query(&question).fetch_all::<SumsRow>().await {
+            Ok(rows) => match differences(&rows, &ledger.sums) {
+                none if none.is_empty() => return rows.iter().map(|row| row.facts).sum(),
+                some => some,
+            },
             Err(error) => vec![format!("clickhouse does not answer: {error}")],
         };
-        if differences.is_empty() {
-            return Ok(asked.map(|rows| rows.iter().map(|row| row.facts).sum()).unwrap_or(0));
-        }
-        if late {
-            for difference in differences {
-                violations.add("clickhouse and the ledger differ", format!("{}: {difference}", log.topic_prefix));
-            }
-            return Ok(0);
+        if Instant::now() > deadline {
+            differences.into_iter().for_each(|what| violations.add("clickhouse and the ledger differ", what));
+            return 0;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
@@ -431,11 +254,11 @@ fn differences(rows: &[SumsRow], ledger: &BTreeMap<(i32, String), Sums>) -> Vec<
         if row.distinct != row.facts {
             found.push(format!(
                 "partition {} {}: {} rows for {} facts",
-                row.partition, row.kind, row.facts, row.distinct
+                row.partition, row.kind_name, row.facts, row.distinct
             ));
         }
-        let sums = Sums { facts: row.facts, offsets: row.offsets, places: row.places, amount_minor: row.amount_minor };
-        stored.insert((row.partition, row.kind.clone()), sums);
+        let sums = Sums { facts: row.facts, offsets: row.offsets, places: row.places, amount_minor: row.money_minor };
+        stored.insert((row.partition, row.kind_name.clone()), sums);
     }
     for key in stored.keys().chain(ledger.keys()).collect::<BTreeSet<_>>() {
         let (in_clickhouse, in_ledger) =
@@ -449,3 +272,6 @@ fn differences(rows: &[SumsRow], ledger: &BTreeMap<(i32, String), Sums>) -> Vec<
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

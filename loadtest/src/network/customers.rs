@@ -234,8 +234,8 @@ fn card(
     let litres = trade.tank_litres();
     let tank_litres = rng.random_range(litres);
     let fuel = trade.fuel(rng.random_range(0..100));
-    // Four in five cards have a daily limit; one in twelve of those is tight enough to be felt.
-    let tight = rng.random_ratio(1, 12);
+    // Four in five cards have a daily limit; one in six of those is tight enough to be felt.
+    let tight = rng.random_ratio(1, 6);
     let daily_litres = rng.random_ratio(4, 5).then(|| {
         let litres = if tight { tank_litres * 2 / 3 } else { tank_litres * 5 / 2 };
         u32::try_from(litres / 5 * 5).unwrap_or(u32::MAX).max(10)
@@ -245,7 +245,7 @@ fn card(
         round_amount(if CITIES[city].currency == Currency::RUB { tenge * 24 / 100 } else { tenge })
     });
     Ok(Card {
-        token: CardToken::new(&format!("{:016x}", scramble(seed.wrapping_mul(1_000_003).wrapping_add(index as u64))))?,
+        token: CardToken::new(&letters(scramble(seed.wrapping_mul(1_000_003).wrapping_add(index as u64))))?,
         contract,
         pan_masked: format!("****{:04}", rng.random_range(0..10_000)),
         vehicle: plate(rng, city),
@@ -265,6 +265,12 @@ fn plate(rng: &mut SmallRng, city: usize) -> String {
     } else {
         format!("{number:03}{a}{b}{c}{:02}", city + 1)
     }
+}
+
+/// A token of letters alone: digits could be taken for a card number, and hosts are right to refuse those.
+fn letters(value: u64) -> String {
+    const LETTERS: [char; 16] = ['b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v'];
+    (0..16).map(|place| LETTERS[usize::try_from(value >> (4 * place) & 15).unwrap_or(0)]).collect()
 }
 
 /// The finishing step of splitmix64 (Sebastiano Vigna, public domain): a bijection, so tokens of one seed never collide.
@@ -292,6 +298,7 @@ mod tests {
             assert!((9_000..=15_000).contains(&customers.cards.len()), "seed {seed}: {} cards", customers.cards.len());
             let tokens: HashSet<&str> = customers.cards.iter().map(|card| card.token.as_str()).collect();
             assert_eq!(tokens.len(), customers.cards.len());
+            assert!(tokens.iter().all(|token| !token.contains(|c: char| c.is_ascii_digit())));
         }
     }
 

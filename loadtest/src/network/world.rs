@@ -28,6 +28,8 @@ const ARRIVAL_MEAN_US: i64 = 150 * SECOND_US;
 const AWAITING_MAX: usize = 5_000;
 /// Unanswered set-up orders at a time.
 const ORDERS_UNANSWERED_MAX: usize = 2_000;
+/// Checks without a new answer after which set-up goes on without the rest.
+const SILENCES_MAX: u32 = 6;
 /// Readings that a station keeps while its link is down; more are lost, as in a real controller.
 const BUFFERED_MAX: usize = 600;
 const TRUCK_UNLOADS_US: i64 = 20 * MINUTE_US;
@@ -115,6 +117,8 @@ struct SetUp {
     answered: Vec<bool>,
     answers: usize,
     answers_at_check: usize,
+    /// Checks in a row that found no new answer.
+    silences: u32,
     next: usize,
     unanswered: usize,
 }
@@ -289,7 +293,7 @@ impl World {
             let complete = set_up.answers == set_up.orders.len();
             if let Some(card) = set_up.orders[place].1 {
                 // The routing table hears of the card a moment after the ledger.
-                self.after(self.real_second_us * 3 / 2, Due::CardReady { card });
+                self.after(self.real_second_us * 5 / 2, Due::CardReady { card });
             }
             if complete {
                 tracing::info!(cards = self.cards.len(), "all contracts and cards of the simulated network are open");
@@ -326,7 +330,16 @@ impl World {
         let orders = self.customers.set_up(TimestampUs::from_micros(self.store.memory.began_us))?;
         let places = orders.iter().enumerate().map(|(place, (order, _))| (order.idem.clone(), place)).collect();
         let answered = vec![false; orders.len()];
-        self.set_up = Some(SetUp { orders, places, answered, answers: 0, answers_at_check: 0, next: 0, unanswered: 0 });
+        self.set_up = Some(SetUp {
+            orders,
+            places,
+            answered,
+            answers: 0,
+            answers_at_check: 0,
+            silences: 0,
+            next: 0,
+            unanswered: 0,
+        });
         Ok(())
     }
 
@@ -341,20 +354,27 @@ impl World {
         }
     }
 
-    /// Sends what was not answered again when nothing came for a while.
+    /// Sends what was not answered again when nothing came for a while. What the host never answers is left closed, so that
+    /// one bad order does not cost the rest for ever.
     fn check_set_up(&mut self) {
         self.after(10 * self.real_second_us, Due::SetUpCheck);
         let Some(set_up) = &mut self.set_up else { return };
-        if set_up.answers == set_up.answers_at_check {
-            tracing::warn!(
-                answered = set_up.answers,
-                of = set_up.orders.len(),
-                "set-up orders are not answered; sending again"
-            );
+        let (answered, of) = (set_up.answers, set_up.orders.len());
+        if answered == set_up.answers_at_check {
+            set_up.silences += 1;
+            if set_up.silences > SILENCES_MAX && answered > of / 2 {
+                tracing::warn!(answered, of, "some set-up orders were never answered; going on without them");
+                self.set_up = None;
+                self.store.memory.cards_issued = true;
+                return;
+            }
+            tracing::warn!(answered, of, "set-up orders are not answered; sending again");
             set_up.next = 0;
             set_up.unanswered = 0;
+        } else {
+            set_up.silences = 0;
         }
-        set_up.answers_at_check = set_up.answers;
+        set_up.answers_at_check = answered;
     }
 
     fn card_is_ready(&mut self, card: usize) {
