@@ -13,9 +13,11 @@
 //!   this reader stops reading, pings included, until Kafka takes a record. If that takes longer than the keep-alive the
 //!   broker ends the connection, and sends everything again on the next.
 //!
-//! Does not guarantee: order between publishes of one gauge when a shared subscription spreads them over several readers
-//! (each reading carries its own time). Subscriptions of an older configuration stay in a persistent session until
-//! `client_id` changes; what they bring is rejected for its address.
+//! Does not guarantee: what the broker itself drops. Mosquitto keeps 1,000 publishes for a reader that is away or slow
+//! (`max_queued_messages`) and discards the rest; set it to what an outage may bring. Nor the order between publishes of one
+//! gauge when a shared subscription spreads them over several readers (each reading carries its own time). Subscriptions of
+//! an older configuration stay in a persistent session until `client_id` changes; what they bring is rejected for its
+//! address.
 
 mod receipts;
 mod session;

@@ -1,6 +1,7 @@
 //! What could not be understood: records of `fuel.rejected`.
 //!
-//! The record's value is the original bytes, untouched, so that they can be read and sent again; the rest stands in headers.
+//! The record's value is the original bytes, so that they can be read and sent again, except that card numbers are starred;
+//! the rest stands in headers.
 
 use std::fmt;
 
