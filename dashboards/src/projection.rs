@@ -10,6 +10,7 @@ mod contracts;
 mod decisions;
 mod network;
 mod recency;
+mod shared;
 mod sites;
 mod tanks;
 #[cfg(test)]
@@ -19,14 +20,15 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{
-    CardToken, Code, Decision, Fact, Fence, LedgerBody, LedgerRecord, MICROS_PER_MINUTE, Outcome, PartitionId, SiteId,
-    SoldItem, StationEvent, StationRecord, TankLevel, TerminalId, TimestampUs, TransactionKind,
+    CardToken, Code, Decision, Fact, Fence, LedgerBody, LedgerRecord, MICROS_PER_MINUTE, Outcome, PartitionId,
+    ProductCode, SiteId, SoldItem, StationEvent, StationRecord, TankLevel, TerminalId, TimestampUs, TransactionKind,
 };
 
 pub(crate) use cards::{Card, CardLimit, Cards};
 pub(crate) use contracts::{Contract, Contracts};
 pub(crate) use decisions::{Answer, Decisions, Line};
 pub(crate) use network::{Figures, Network, Point};
+use shared::Shared;
 pub(crate) use sites::Sites;
 pub(crate) use tanks::{Tank, Tanks};
 
@@ -69,6 +71,10 @@ pub(crate) struct Projection {
     tanks: Tanks,
     sites: Sites,
     figures: Figures,
+    site_names: Shared<SiteId>,
+    terminal_names: Shared<TerminalId>,
+    product_names: Shared<ProductCode>,
+    cashier_texts: Shared<Arc<str>>,
 }
 
 /// What stands beside the facts of one outcome.
@@ -192,7 +198,7 @@ impl Projection {
         contract: Option<u32>,
         decided: Decided,
     ) {
-        let Decided { kind, card, site, terminal, pump, items, decision } = decided;
+        let Decided { kind, card, site, terminal, pump, items, mut decision } = decided;
         let day = place.at.get() / MICROS_PER_DAY;
         if decision.replayed {
             self.figures.totals.replayed += 1;
@@ -214,7 +220,19 @@ impl Projection {
                 metrics::histogram!("forecourt_decision_latency_seconds").record(latency_us.max(0) as f64 / 1e6);
             }
         }
-        let pan_masked = self.cards.used(&card, place.at).map(|card| card.pan_masked.clone());
+        let (card, pan_masked) = match self.cards.used(&card, place.at) {
+            Some(known) => (known.token.clone(), Some(known.pan_masked.clone())),
+            None => (card, None),
+        };
+        let answer = Answer {
+            verdict: decision.decision,
+            code: decision.code,
+            manager: std::mem::take(&mut decision.text.manager),
+            cashier: self.cashier_texts.one::<&str, str>(decision.text.cashier.as_str()),
+            binding: decision.binding.clone().map(|headroom| self.cards.limit(headroom)),
+            risk: decision.risk.clone(),
+            replayed: decision.replayed,
+        };
         let (product, qty_ml, amount_minor) = wish(&decision, &items);
         let balance = decision.balance.or_else(|| contract.and_then(|at| self.contracts.at(at).balance));
         let line = Arc::new(Line {
@@ -224,20 +242,20 @@ impl Projection {
             idem: decision.idem.clone(),
             at: place.at,
             seen_at: place.seen_at,
-            site,
-            terminal,
+            site: self.site_names.one::<SiteId, SiteId>(site),
+            terminal: self.terminal_names.one::<TerminalId, TerminalId>(terminal),
             pump,
-            contract: contract_id.cloned(),
+            contract: contract.map_or_else(|| contract_id.cloned(), |at| Some(self.contracts.at(at).id.clone())),
             contract_name: contract.map(|at| self.contracts.at(at).name.clone()),
             card,
             pan_masked,
             kind,
-            product,
+            product: product.map(|product| self.product_names.one::<ProductCode, ProductCode>(product)),
             qty_ml,
             amount_minor,
             currency: balance.map(|balance| balance.currency),
             latency_us,
-            answer: Answer::of(&decision),
+            answer,
         });
         if let Some(at) = contract {
             let entry = self.contracts.touch(at, self.version);
@@ -325,7 +343,7 @@ impl Projection {
 }
 
 /// Product of the first item, sums of quantity and amount: of what was allowed, or else of what was asked for.
-fn wish(decision: &Decision, items: &[SoldItem]) -> (Option<model::ProductCode>, Option<u64>, Option<i64>) {
+fn wish(decision: &Decision, items: &[SoldItem]) -> (Option<ProductCode>, Option<u64>, Option<i64>) {
     let sums = |rows: &mut dyn Iterator<Item = (u64, i64)>| {
         rows.fold((0_u64, 0_i64), |(ml, minor), row| (ml.saturating_add(row.0), minor.saturating_add(row.1)))
     };

@@ -150,9 +150,8 @@ pub(crate) async fn decisions(State(app): State<Arc<App>>, asked: Asked<Decision
 
 pub(crate) async fn decision(State(app): State<Arc<App>>, Path(idem): Path<String>) -> Answer {
     let idem = IdempotencyKey::new(&idem)?;
-    if let Some(recent) = app.hub.read().decisions().by_idem(&idem) {
-        let line = decision_line(&recent.line);
-        return found(&json!({ "source": "memory", "line": line, "decision": recent.decision }));
+    if let Some((line, decision)) = app.hub.read().decisions().by_idem(&idem) {
+        return found(&json!({ "source": "memory", "line": decision_line(line), "decision": decision }));
     }
     match app.history.decision(&idem).await? {
         Some(row) => found(&json!({ "source": "history", "row": row })),

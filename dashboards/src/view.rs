@@ -3,7 +3,7 @@
 //! In: the projection. Out: serializable lines, the whole state, and all that changed since a version.
 //! Amounts are integers (ml, minor units, µs); formatting is the page's.
 
-use model::{CardState, Code, Headroom, Measure, RiskFinding, SiteId, TransactionKind, Verdict};
+use model::{CardState, Code, Measure, RiskFinding, SiteId, TransactionKind, Verdict};
 use serde::Serialize;
 
 use crate::projection::{Card, CardLimit, Contract, Line, Network, Point, Projection, Tank};
@@ -46,7 +46,7 @@ pub(crate) struct DecisionLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    binding: Option<&'a Headroom>,
+    binding: Option<LimitLine<'a>>,
     risk: &'a [RiskFinding],
     replayed: bool,
 }
@@ -208,7 +208,7 @@ pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
         amount_minor: line.amount_minor,
         currency: line.currency.as_ref().map(|currency| currency.as_str()),
         latency_us: line.latency_us,
-        binding: line.answer.binding.as_ref(),
+        binding: line.answer.binding.as_ref().map(limit_line),
         risk: &line.answer.risk,
         replayed: line.answer.replayed,
     }

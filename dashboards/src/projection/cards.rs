@@ -6,13 +6,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use model::{CardState, CardToken, CardView, Headroom, Measure, TimestampUs};
 
 use super::recency::{Links, List};
-
-/// The name set is cleaned of unused names when it has grown to twice what was in use, but not below this.
-const LIMIT_NAMES_CLEAN_MIN: usize = 4096;
+use super::shared::Shared;
 
 /// What is the same for all cards with a limit in the same window.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -58,7 +56,7 @@ pub(crate) struct Cards {
     links: Links,
     by_token: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    names: LimitNames,
+    names: Shared<Arc<LimitName>>,
 }
 
 impl Cards {
@@ -66,7 +64,7 @@ impl Cards {
     pub(crate) fn apply(&mut self, view: CardView, contract: u32, list: &mut List) -> CardChange {
         let is_blocked = view.state == CardState::Blocked;
         let Some(place) = self.place(&view.card) else {
-            let limits = view.headroom.into_iter().map(|headroom| self.names.limit(headroom)).collect();
+            let limits = view.headroom.into_iter().map(|headroom| card_limit(&mut self.names, headroom)).collect();
             let place = u32::try_from(self.cards.len()).unwrap_or(u32::MAX);
             let (cards, hasher) = (&self.cards, &self.hasher);
             let hash_of = |place: &u32| hasher.hash_one(&cards[*place as usize].token);
@@ -92,7 +90,7 @@ impl Cards {
         if card.vehicle.as_deref() != view.vehicle.as_deref() {
             card.vehicle = view.vehicle.map(String::into_boxed_str);
         }
-        self.names.replace(&mut card.limits, view.headroom);
+        replace(&mut self.names, &mut card.limits, view.headroom);
         if card.contract == contract {
             self.links.touch(list, place);
         }
@@ -105,6 +103,11 @@ impl Cards {
         let card = &mut self.cards[place as usize];
         card.last_at = card.last_at.max(Some(at));
         Some(card)
+    }
+
+    /// A limit whose name is shared with those of the cards.
+    pub(crate) fn limit(&mut self, headroom: Headroom) -> CardLimit {
+        card_limit(&mut self.names, headroom)
     }
 
     pub(crate) fn get(&self, token: &CardToken) -> Option<&Card> {
@@ -122,47 +125,26 @@ impl Cards {
     }
 }
 
-/// Each pair of limit and window once.
-#[derive(Debug, Default)]
-struct LimitNames {
-    names: HashSet<Arc<LimitName>>,
-    clean_at: usize,
+/// Overwrites `limits` in place where the same limits come again, which is nearly always.
+fn replace(names: &mut Shared<Arc<LimitName>>, limits: &mut Box<[CardLimit]>, headroom: Vec<Headroom>) {
+    if limits.len() != headroom.len() {
+        *limits = headroom.into_iter().map(|headroom| card_limit(names, headroom)).collect();
+        return;
+    }
+    for (limit, headroom) in limits.iter_mut().zip(headroom) {
+        let name = &limit.name;
+        if name.measure == headroom.measure && name.limit == headroom.limit && name.window == headroom.window {
+            (limit.limit_value, limit.used, limit.held) = (headroom.limit_value, headroom.used, headroom.held);
+        } else {
+            *limit = card_limit(names, headroom);
+        }
+    }
 }
 
-impl LimitNames {
-    fn limit(&mut self, headroom: Headroom) -> CardLimit {
-        let Headroom { limit, measure, window, limit_value, used, held, left: _ } = headroom;
-        CardLimit { name: self.shared(LimitName { limit, window, measure }), limit_value, used, held }
-    }
-
-    /// Overwrites `limits` in place where the same limits come again, which is nearly always.
-    fn replace(&mut self, limits: &mut Box<[CardLimit]>, headroom: Vec<Headroom>) {
-        if limits.len() != headroom.len() {
-            *limits = headroom.into_iter().map(|headroom| self.limit(headroom)).collect();
-            return;
-        }
-        for (limit, headroom) in limits.iter_mut().zip(headroom) {
-            let name = &limit.name;
-            if name.measure == headroom.measure && name.limit == headroom.limit && name.window == headroom.window {
-                (limit.limit_value, limit.used, limit.held) = (headroom.limit_value, headroom.used, headroom.held);
-            } else {
-                *limit = self.limit(headroom);
-            }
-        }
-    }
-
-    fn shared(&mut self, name: LimitName) -> Arc<LimitName> {
-        if let Some(known) = self.names.get(&name) {
-            return known.clone();
-        }
-        if self.names.len() >= self.clean_at.max(LIMIT_NAMES_CLEAN_MIN) {
-            self.names.retain(|name| Arc::strong_count(name) > 1);
-            self.clean_at = 2 * self.names.len();
-        }
-        let name = Arc::new(name);
-        self.names.insert(name.clone());
-        name
-    }
+fn card_limit(names: &mut Shared<Arc<LimitName>>, headroom: Headroom) -> CardLimit {
+    let Headroom { limit, measure, window, limit_value, used, held, left: _ } = headroom;
+    let name = names.one::<LimitName, LimitName>(LimitName { limit, window, measure });
+    CardLimit { name, limit_value, used, held }
 }
 
 #[cfg(test)]
@@ -202,15 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn names_of_past_days_do_not_pile_up() {
+    fn cards_with_the_same_limit_share_its_name() {
         let (mut cards, mut list) = (Cards::default(), List::default());
-        for day in 0..50_000 {
+        for day in 1..4 {
             cards.apply(view("a", CardState::Active, day, 0), 0, &mut list);
             cards.apply(view("b", CardState::Active, day, 0), 0, &mut list);
         }
-        assert!(cards.names.names.len() <= LIMIT_NAMES_CLEAN_MIN, "{}", cards.names.names.len());
         let name_of =
             |card: &str| cards.get(&CardToken::new(card).expect("a token")).expect("known").limits[0].name.clone();
+        assert_eq!(name_of("a").window, "day 3");
         assert!(Arc::ptr_eq(&name_of("a"), &name_of("b")));
     }
 }

@@ -135,6 +135,7 @@ impl Contract {
         if self.decisions.len() == CONTRACT_DECISIONS_MAX {
             self.decisions.pop_front();
         }
+        self.decisions.reserve_exact(CONTRACT_DECISIONS_MAX - self.decisions.len());
         self.decisions.push_back(line);
     }
 }

@@ -10,6 +10,8 @@ use model::{
     TimestampUs, TransactionKind,
 };
 
+use super::cards::CardLimit;
+
 /// Decisions kept in memory with their full record.
 pub(crate) const DECISIONS_MAX: usize = 2_000;
 
@@ -45,37 +47,25 @@ pub(crate) struct Line {
 pub(crate) struct Answer {
     pub(crate) verdict: model::Verdict,
     pub(crate) code: model::Code,
-    pub(crate) manager: Box<str>,
-    pub(crate) cashier: Box<str>,
-    pub(crate) binding: Option<model::Headroom>,
+    pub(crate) manager: String,
+    pub(crate) cashier: Arc<str>,
+    pub(crate) binding: Option<CardLimit>,
     pub(crate) risk: Vec<model::RiskFinding>,
     pub(crate) replayed: bool,
 }
 
-impl Answer {
-    pub(crate) fn of(decision: &Decision) -> Self {
-        Self {
-            verdict: decision.decision,
-            code: decision.code,
-            manager: decision.text.manager.as_str().into(),
-            cashier: decision.text.cashier.as_str().into(),
-            binding: decision.binding.clone(),
-            risk: decision.risk.clone(),
-            replayed: decision.replayed,
-        }
-    }
-}
-
 #[derive(Debug)]
-pub(crate) struct Recent {
-    pub(crate) line: Arc<Line>,
-    pub(crate) decision: Decision,
+struct Recent {
+    line: Arc<Line>,
+    /// All but the manager's text, which the line has.
+    decision: Decision,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Decisions(VecDeque<Recent>);
 
 impl Decisions {
+    /// Remembers `decision`, whose text for the manager was moved to `line`.
     pub(crate) fn push(&mut self, line: Arc<Line>, decision: Decision) {
         if self.0.len() == DECISIONS_MAX {
             self.0.pop_front();
@@ -88,9 +78,13 @@ impl Decisions {
     }
 
     /// The recorded decision of a request: the first answer rather than its repeats.
-    pub(crate) fn by_idem(&self, idem: &IdempotencyKey) -> Option<&Recent> {
+    pub(crate) fn by_idem(&self, idem: &IdempotencyKey) -> Option<(&Line, Decision)> {
         let mut of_key = self.0.iter().rev().filter(|recent| recent.decision.idem == *idem);
         let newest = of_key.next()?;
-        Some(std::iter::once(newest).chain(of_key).find(|recent| !recent.decision.replayed).unwrap_or(newest))
+        let first = std::iter::once(newest).chain(of_key).find(|recent| !recent.decision.replayed);
+        let Recent { line, decision } = first.unwrap_or(newest);
+        let mut decision = decision.clone();
+        decision.text.manager.clone_from(&line.answer.manager);
+        Some((line, decision))
     }
 }

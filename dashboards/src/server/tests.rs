@@ -278,6 +278,7 @@ async fn the_api_answers_what_is_known_and_says_what_is_wrong() {
         ("/api/v1/network", 200, r#""name":"screens""#),
         ("/api/v1/decisions?contract=C-1&limit=1", 200, "LIMIT_PERIOD"),
         ("/api/v1/decisions/sale-1", 200, r#""iso39":"000""#),
+        ("/api/v1/decisions/sale-1", 200, r#""text":{"cashier":"see manager","manager":"60 L asked"}"#),
         ("/api/v1/contracts?search=acm", 200, r#""contract":"C-1""#),
         ("/api/v1/contracts?after=C-1", 200, r#"{"contracts":[]}"#),
         ("/api/v1/contracts/C-1", 200, r#""left":40000"#),
