@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use model::{LogSettings, Topic};
 use rdkafka::client::ClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -45,11 +45,25 @@ pub struct Deliveries {
 
 struct Callbacks(Arc<Deliveries>);
 
-impl ClientContext for Callbacks {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-    }
+/// Brokers may come and go while an outside client works; that is worth a line for who looks for it only.
+struct Quiet;
+
+macro_rules! quiet {
+    ($context:ty) => {
+        impl ClientContext for $context {
+            fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+                tracing::debug!(facility, message, "kafka client");
+            }
+            fn error(&self, error: KafkaError, reason: &str) {
+                tracing::debug!(%error, reason, "kafka client");
+            }
+        }
+    };
 }
+quiet!(Callbacks);
+quiet!(Quiet);
+
+impl ConsumerContext for Quiet {}
 
 impl ProducerContext for Callbacks {
     type DeliveryOpaque = ();
@@ -183,13 +197,13 @@ fn open_producer(
 
 /// Reads partitions from given offsets.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
 }
 
 impl Reader {
     /// Reads all partitions of `topics` from the offsets given; `None` stands for the end as it is now.
     pub fn open(bootstrap: &str, topics: &[(&str, i32, Option<i64>)]) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer = ClientConfig::new()
+        let consumer: BaseConsumer<Quiet> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("client.id", "forecourt-outside")
             // Nothing is committed; the client library wants a name all the same.
@@ -199,7 +213,7 @@ impl Reader {
             .set("socket.nagle.disable", "true")
             .set("fetch.wait.max.ms", "100")
             .set("reconnect.backoff.max.ms", "500")
-            .create()
+            .create_with_context(Quiet)
             .context("cannot make a kafka consumer")?;
         let reader = Self { consumer };
         let mut positions = TopicPartitionList::new();
@@ -252,7 +266,8 @@ impl Reader {
 
 /// The partition count of a topic, without creating the topic; `None` when it is not there.
 pub fn partitions(bootstrap: &str, topic: &str) -> anyhow::Result<Option<i32>> {
-    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let consumer: BaseConsumer<Quiet> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create_with_context(Quiet)?;
     let metadata =
         consumer.fetch_metadata(None, ASK_TIMEOUT).with_context(|| format!("kafka at {bootstrap} does not answer"))?;
     let found = metadata.topics().iter().find(|known| known.name() == topic);

@@ -3,6 +3,7 @@
 //! Lines carry the ledger position as `partition-offset`; positions are matched with messages when the run is over. At high
 //! rates the page's ring holds only the newest decisions, so this is a sample.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -96,13 +97,15 @@ impl Lines {
     /// Latencies of the lines that show this step's decisions.
     pub(crate) fn latency(&self, schedule: &Schedule, book: &Book) -> anyhow::Result<Histogram<u64>> {
         let mut latency = histogram()?;
+        // After a reconnect the server shows lines again; the first time counts.
+        let mut shown = HashSet::new();
         for (partition, offset, at) in &self.arrived {
             let Some(positions) = usize::try_from(*partition).ok().and_then(|index| book.positions.get(index)) else {
                 continue;
             };
             if let Ok(place) = positions.binary_search_by_key(offset, |(offset, _)| *offset) {
                 let n = positions[place].1;
-                if schedule.measured(n) {
+                if schedule.measured(n) && shown.insert(n) {
                     record(&mut latency, schedule.since_due(n, *at));
                 }
             }
