@@ -13,7 +13,7 @@ mod mqtt;
 mod process;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -262,9 +262,4 @@ fn watch_mqtt(address: SocketAddr, state: watch::Sender<State>) -> Result<(), Er
         })
         .map(drop)
         .map_err(|source| Error::Io { what: "start a thread".to_owned(), source })
-}
-
-/// Where the engines' log files are.
-pub(crate) fn logs_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("logs")
 }
