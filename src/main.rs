@@ -59,7 +59,7 @@ struct Demo {
 }
 
 #[derive(Args)]
-#[command(group = clap::ArgGroup::new("engines").required(true).args(["embedded", "config"]))]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["embedded", "config"]))]
 struct Serve {
     /// Bring an MQTT broker, Apache Kafka and the ClickHouse engine, and end them with this process
     #[arg(long)]

@@ -146,7 +146,7 @@ async fn report_history(status: &sinks::clickhouse::Status, health: &dashboards:
         let topics = status.snapshot();
         let lag: i64 = topics.values().flat_map(|topic| topic.partitions.values()).map(|progress| progress.lag()).sum();
         let waiting = topics.values().find_map(|topic| match &topic.phase {
-            sinks::clickhouse::Phase::Waiting(why) => Some(why.clone()),
+            sinks::clickhouse::Phase::Waiting(why) | sinks::clickhouse::Phase::Failed(why) => Some(why.clone()),
             _ => None,
         });
         health.set("history", status.is_healthy(), waiting.unwrap_or_else(|| format!("{lag} records to write")));
