@@ -41,9 +41,9 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
     let bootstrap = engines.broker();
     let load_log = std::fs::File::create(folder.path().join("load.log")).expect("a log");
     let mut load = Command::new(loadtest())
-        .args(["run", "--through-faults", "--bootstrap", &bootstrap, "--topic-prefix", "crash", "--mqtt", &format!("127.0.0.1:{}", engines.mqtt)])
-        .args(["--url", &forecourt.url(""), "--clickhouse", &format!("http://127.0.0.1:{}", engines.clickhouse), "--clickhouse-database", "crash"])
-        .args(["--transactions-per-s", "300", "--readings-per-s", "0", "--seconds", &(crashes * 6 + 10).to_string(), "--journal"])
+        .args(["run", "--through-faults", "--bootstrap", &bootstrap, "--topic-prefix", "crash"])
+        .args(["--url", &forecourt.url(""), "--clickhouse", &format!("http://127.0.0.1:{}", engines.clickhouse), "--database", "crash", "--without", "mqtt"])
+        .args(["--transactions-per-s", "300", "--contracts", "40", "--cards", "1000", "--warmup", "1", "--drain", "120", "--seconds", &(crashes * 6 + 10).to_string(), "--journal"])
         .arg(&journal)
         .stdin(Stdio::null())
         .stdout(load_log.try_clone().expect("a second handle"))
@@ -51,6 +51,8 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
         .spawn()
         .expect("the load starts");
 
+    // The load opens its contracts first.
+    std::thread::sleep(Duration::from_secs(8));
     let mut killed = [0_u32; 4];
     for _ in 0..crashes {
         std::thread::sleep(Duration::from_millis(500 + random.below(3_000)));
@@ -87,7 +89,7 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
 
     let verdict = run(&loadtest().display().to_string(), &[
         "verify", "--bootstrap", &bootstrap, "--topic-prefix", "crash", "--clickhouse", &format!("http://127.0.0.1:{}", engines.clickhouse),
-        "--clickhouse-database", "crash", "--journal", &journal.display().to_string(),
+        "--database", "crash", "--since", &journal.display().to_string(), "--wait", "180",
     ]);
     println!("{}", String::from_utf8_lossy(&verdict.stdout));
     assert!(

@@ -195,6 +195,11 @@ impl Instance {
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    pub fn publish_empty(&self, topic: &str) {
+        let output = run("mosquitto_pub", &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-n"]);
+        assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub fn publish_file(&self, topic: &str, file: &Path) {
         let output = run("mosquitto_pub", &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-f", &file.display().to_string()]);
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
