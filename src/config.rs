@@ -126,7 +126,7 @@ impl Default for Stations {
         Self {
             workers: 1,
             lateness: Span(Duration::from_secs(15)),
-            idle_after: Span(Duration::from_secs(30)),
+            idle_after: Span(Duration::from_secs(10)),
             clock_ahead_max: Some(Span(Duration::from_secs(5 * 60))),
         }
     }
@@ -151,7 +151,9 @@ impl Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |why: String| serde::de::Error::custom(format!("{text:?} is no duration like \"250ms\", \"15m\" or \"26h\": {why}"));
+        let wrong = |why: String| {
+            serde::de::Error::custom(format!("{text:?} is no duration like \"250ms\", \"15m\" or \"26h\": {why}"))
+        };
         let signed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?;
         Duration::try_from(signed).map(Self).map_err(|_| wrong("it is negative".into()))
     }
@@ -168,7 +170,8 @@ fn span_or_off<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
 impl Config {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))
     }
 
@@ -180,7 +183,11 @@ impl Config {
     /// Relations that the types cannot hold.
     pub(crate) fn validate(self) -> anyhow::Result<Self> {
         ensure!(!self.kafka.bootstrap.is_empty(), "kafka.bootstrap is empty: name at least one host:port");
-        ensure!((1..=4096).contains(&self.kafka.partitions), "kafka.partitions is {}: 1 to 4096 are possible", self.kafka.partitions);
+        ensure!(
+            (1..=4096).contains(&self.kafka.partitions),
+            "kafka.partitions is {}: 1 to 4096 are possible",
+            self.kafka.partitions
+        );
         ensure!(self.kafka.replication >= 1, "kafka.replication is {}: at least 1 is needed", self.kafka.replication);
         let prefix = &self.kafka.topic_prefix;
         ensure!(

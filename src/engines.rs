@@ -226,14 +226,22 @@ fn timed<T>(
     Ok(result)
 }
 
-/// A port that is taken would otherwise show as an engine that does not start.
+/// A port that is taken would otherwise show as an engine that does not start. The engine of a Forecourt that was killed a
+/// moment ago may still be going: its port gets a few seconds to become free.
 fn check_port(engine: &'static str, address: SocketAddr, option: &'static str) -> Result<(), Error> {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(Error::Port { engine, address, why: "another program has the port".to_owned(), option })
-        }
-        Err(error) => Err(Error::Port { engine, address, why: error.to_string(), option }),
+    const FREE_WITHIN: Duration = Duration::from_secs(3);
+    let asked = Instant::now();
+    loop {
+        let why = match TcpListener::bind(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && asked.elapsed() < FREE_WITHIN => {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => "another program has the port".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        return Err(Error::Port { engine, address, why, option });
     }
 }
 

@@ -106,7 +106,11 @@ pub(crate) fn recover_stations(
 }
 
 /// Reads readings and sales into the station dataflow, from the beginning of what is kept, and tells it the time.
-pub(crate) fn station_inputs(log: &LogSettings, dataflow: &Dataflow<stations::Input>, stop: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn station_inputs(
+    log: &LogSettings,
+    dataflow: &Dataflow<stations::Input>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let positions: Vec<_> = log
         .all_partitions()
         .flat_map(|partition| [Topic::Readings, Topic::Sales].map(|topic| (topic, partition, From::Beginning)))
@@ -116,7 +120,8 @@ pub(crate) fn station_inputs(log: &LogSettings, dataflow: &Dataflow<stations::In
     let mut ticked = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         reader.read(BULK_MAX, WAIT, &mut batch)?;
-        let (readings, mut sales): (Vec<_>, Vec<_>) = batch.drain(..).partition(|message| message.topic == Topic::Readings);
+        let (readings, mut sales): (Vec<_>, Vec<_>) =
+            batch.drain(..).partition(|message| message.topic == Topic::Readings);
         let mut readings = readings;
         for (partition, messages) in by_partition(&mut readings) {
             let records = readable_records(&messages);
@@ -157,7 +162,11 @@ pub(crate) fn record_stations(outputs: &Receiver<Vec<stations::Output>>, recorde
 }
 
 /// Reads both truths for the screens: all that is recorded first, then what comes.
-pub(crate) fn screens(log: &LogSettings, feed: &mpsc::Sender<Vec<dashboards::Feed>>, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+pub(crate) fn screens(
+    log: &LogSettings,
+    feed: &mpsc::Sender<Vec<dashboards::Feed>>,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<()> {
     let topics = [Topic::Ledger, Topic::StationEvents, Topic::Rejected];
     let positions: Vec<_> =
         log.all_partitions().flat_map(|partition| topics.map(|topic| (topic, partition, From::Beginning))).collect();
@@ -171,7 +180,9 @@ pub(crate) fn screens(log: &LogSettings, feed: &mpsc::Sender<Vec<dashboards::Fee
         for message in batch.drain(..) {
             let (partition, offset) = (message.partition, message.offset);
             items.push(match message.topic {
-                Topic::Ledger => dashboards::Feed::Ledger { partition, offset, record: own_record(&message)?, seen_at_us },
+                Topic::Ledger => {
+                    dashboards::Feed::Ledger { partition, offset, record: own_record(&message)?, seen_at_us }
+                }
                 Topic::StationEvents => {
                     dashboards::Feed::Station { partition, offset, record: own_record(&message)?, seen_at_us }
                 }

@@ -10,6 +10,7 @@ mod serve;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use crate::engines::child::State;
 use crate::engines::{EngineSettings, EngineStates, Engines};
 
 const ASKED_EVERY: Duration = Duration::from_millis(500);
-/// The embedded MQTT broker tells each connection's life; only trouble is worth a line.
-const LOG_FILTER: &str = "info,rumqttd=off";
+/// The embedded MQTT broker tells each connection's life, librdkafka each attempt to connect; our own parts say it once.
+const LOG_FILTER: &str = "info,rumqttd=off,rdkafka=off,librdkafka=off";
 
 /// Real-time telemetry and transaction stream processor for fuel networks
 #[derive(Parser)]
@@ -104,7 +105,17 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("forecourt: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // A part that dies alone would leave wrong sums: all ends, and a restart replays.
     let report = std::panic::take_hook();
@@ -175,7 +186,8 @@ async fn run_all(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let config = config.validate()?;
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("metrics cannot start")?;
+    let metrics =
+        metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("metrics cannot start")?;
     let render_metrics = Arc::new(move || metrics.render());
     let health = dashboards::Health::default();
     let listen = config.dashboards.listen;
@@ -211,11 +223,7 @@ async fn run_all(
 }
 
 /// The network is an outside program that happens to run in this process: its trouble is its own.
-async fn simulate(
-    network: loadtest::network::NetworkConfig,
-    health: dashboards::Health,
-    stop: watch::Receiver<bool>,
-) {
+async fn simulate(network: loadtest::network::NetworkConfig, health: dashboards::Health, stop: watch::Receiver<bool>) {
     while !health.waiting_for().is_empty() && !*stop.borrow() {
         tokio::time::sleep(ASKED_EVERY / 5).await;
     }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use ingest::{From, LogMessage, LogReader};
-use model::{FORMAT_VERSION, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationEvent, StationRecord, TimestampUs, Topic};
+use model::{
+    FORMAT_VERSION, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationEvent, StationRecord, TimestampUs, Topic,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sinks::Recorder;
@@ -125,7 +127,11 @@ impl Owner {
                 }
                 let record: R = decode(&topic, &message)?;
                 if let Some(owner) = record.taken_over_by().filter(|owner| *owner != self.name) {
-                    bail!("{topic}/{} was taken over by another Forecourt ({owner}): this one ({}) ends", message.partition, self.name);
+                    bail!(
+                        "{topic}/{} was taken over by another Forecourt ({owner}): this one ({}) ends",
+                        message.partition,
+                        self.name
+                    );
                 }
             }
         }
@@ -142,7 +148,10 @@ fn looks_like_takeover(message: &LogMessage) -> bool {
 
 fn decode<R: DeserializeOwned>(topic: &str, message: &LogMessage) -> anyhow::Result<R> {
     serde_json::from_slice(message.payload.as_deref().unwrap_or_default()).with_context(|| {
-        format!("{topic}/{} offset {} cannot be read: was it written by a newer Forecourt?", message.partition, message.offset)
+        format!(
+            "{topic}/{} offset {} cannot be read: was it written by a newer Forecourt?",
+            message.partition, message.offset
+        )
     })
 }
 

@@ -23,6 +23,7 @@ use crate::flows;
 const OUTPUT_BATCHES_MAX: usize = 256;
 /// Batches between the logs and the screens: at most this many wait.
 const SCREEN_BATCHES_MAX: usize = 64;
+const KAFKA_ASKED_EVERY: Duration = Duration::from_secs(1);
 const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MQTT_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 /// How long the last records may take to be acknowledged at the end.
@@ -39,15 +40,18 @@ pub(crate) async fn run(
     let mut parts = Parts::new();
     health.require("ledger");
     health.require("stations");
-    let result = start(&config, page, &mut parts, &health, render_metrics).await;
-    let result = match result {
-        Ok(()) => {
-            tokio::select! {
-                () = stopped => Ok(()),
-                Some(failure) = parts.failures.recv() => Err(failure),
-            }
-        }
-        Err(error) => Err(error),
+    let mut stopped = std::pin::pin!(stopped);
+    let started = tokio::select! {
+        () = &mut stopped => None,
+        result = start(&config, page, &mut parts, &health, render_metrics) => Some(result),
+    };
+    let result = match started {
+        None => Ok(()),
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) => tokio::select! {
+            () = &mut stopped => Ok(()),
+            Some(failure) = parts.failures.recv() => Err(failure),
+        },
     };
     let ended = parts.end().await;
     result.and(ended)
@@ -83,10 +87,7 @@ async fn start(
         Ok(dashboards::serve_on(page, dashboards_config, screen_items, page_health, render_metrics, stop).await?)
     });
 
-    let (topics_log, replication) = (log.clone(), config.kafka.replication);
-    tokio::task::spawn_blocking(move || sinks::topics::ensure(&topics_log, replication))
-        .await?
-        .with_context(|| format!("the topics on {} cannot be used", config.kafka.bootstrap))?;
+    ensure_topics(config, health, &parts.stop_now).await?;
 
     {
         let (log, stop) = (log.clone(), parts.stop_now.clone());
@@ -97,7 +98,11 @@ async fn start(
     start_stations(config, parts).await?;
     health.set("stations", true, "following");
 
-    let route = ingest::RouteConfig { log: log.clone(), group: "forecourt-route".into(), instance: config.mqtt.client_id.clone() };
+    let route = ingest::RouteConfig {
+        log: log.clone(),
+        group: format!("{}.route", log.topic_prefix),
+        instance: config.mqtt.client_id.clone(),
+    };
     let stop = parts.stop_now.clone();
     parts.thread("route", move || Ok(ingest::route::run(route, stop)?))?;
 
@@ -115,7 +120,7 @@ async fn start(
     let stop = parts.stop_async.subscribe();
     parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, stop).await?) });
 
-    let publish = sinks::publish::Config { log: log.clone(), group: "forecourt-publish".into() };
+    let publish = sinks::publish::Config { log: log.clone(), group: format!("{}.publish", log.topic_prefix) };
     let stop = parts.stop_async.subscribe();
     parts.task("publish", async move { Ok(sinks::publish::run(publish, stop).await?) });
 
@@ -126,7 +131,7 @@ async fn start(
         password: config.clickhouse.password.clone(),
         batch_rows_max: config.clickhouse.batch_rows_max,
         batch_wait: config.clickhouse.batch_wait.0,
-        group: "forecourt-clickhouse".into(),
+        group: format!("{}.clickhouse", log.topic_prefix),
         log,
     };
     let status = sinks::clickhouse::Status::default();
@@ -141,7 +146,11 @@ async fn start(
 }
 
 /// Keeps the page told how far ClickHouse is behind.
-async fn report_history(status: &sinks::clickhouse::Status, health: &dashboards::Health, mut stop: watch::Receiver<bool>) {
+async fn report_history(
+    status: &sinks::clickhouse::Status,
+    health: &dashboards::Health,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
         let topics = status.snapshot();
         let lag: i64 = topics.values().flat_map(|topic| topic.partitions.values()).map(|progress| progress.lag()).sum();
@@ -151,6 +160,23 @@ async fn report_history(status: &sinks::clickhouse::Status, health: &dashboards:
         });
         health.set("history", status.is_healthy(), waiting.unwrap_or_else(|| format!("{lag} records to write")));
         let _ = tokio::time::timeout(Duration::from_secs(1), stop.changed()).await;
+    }
+}
+
+/// Makes the topics, or finds them as they must be; waits for a Kafka that is not there yet.
+async fn ensure_topics(config: &Config, health: &dashboards::Health, stop: &AtomicBool) -> anyhow::Result<()> {
+    loop {
+        let (log, replication) = (config.log(), config.kafka.replication);
+        match tokio::task::spawn_blocking(move || sinks::topics::ensure(&log, replication)).await? {
+            Err(error) if error.passes() && !stop.load(Ordering::Relaxed) => {
+                tracing::warn!(%error, "waiting for Kafka at {}", config.kafka.bootstrap);
+                health.set("ledger", false, format!("waiting for Kafka at {}", config.kafka.bootstrap));
+                tokio::time::sleep(KAFKA_ASKED_EVERY).await;
+            }
+            result => {
+                return result.with_context(|| format!("the topics on {} cannot be used", config.kafka.bootstrap));
+            }
+        }
     }
 }
 
@@ -254,7 +280,11 @@ impl Parts {
     }
 
     /// A thread whose error ends the process.
-    fn thread(&mut self, name: &'static str, body: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    fn thread(
+        &mut self,
+        name: &'static str,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
         let failed = self.failed.clone();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             if let Err(error) = body() {

@@ -13,9 +13,11 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_parts_know_only_the_model() {
-    let allowed: BTreeMap<&str, &[&str]> = CRATES.iter().map(|name| (*name, if *name == "model" { &[][..] } else { &["model"][..] })).collect();
+    let allowed: BTreeMap<&str, &[&str]> =
+        CRATES.iter().map(|name| (*name, if *name == "model" { &[][..] } else { &["model"][..] })).collect();
     for (name, allowed) in allowed {
-        let inside: Vec<String> = dependencies(name).into_iter().filter(|dependency| CRATES.contains(&dependency.as_str())).collect();
+        let inside: Vec<String> =
+            dependencies(name).into_iter().filter(|dependency| CRATES.contains(&dependency.as_str())).collect();
         assert_eq!(inside, allowed, "{name}/Cargo.toml");
     }
 }
@@ -24,16 +26,22 @@ fn the_parts_know_only_the_model() {
 fn the_model_and_the_pipeline_do_no_io() {
     let io = ["tokio", "rdkafka", "rumqttc", "rumqttd", "clickhouse", "axum", "reqwest", "hyper"];
     for name in ["model", "pipeline"] {
-        let found: Vec<String> = dependencies(name).into_iter().filter(|dependency| io.contains(&dependency.as_str())).collect();
+        let found: Vec<String> =
+            dependencies(name).into_iter().filter(|dependency| io.contains(&dependency.as_str())).collect();
         assert!(found.is_empty(), "{name}/Cargo.toml takes in {found:?}");
     }
 }
 
 #[test]
 fn outside_formats_and_storage_have_one_home_each() {
-    for (dependency, homes) in [("rumqttc", &["ingest", "loadtest"][..]), ("timely", &["pipeline"][..]), ("axum", &["dashboards"][..])] {
+    for (dependency, homes) in
+        [("rumqttc", &["ingest", "loadtest"][..]), ("timely", &["pipeline"][..]), ("axum", &["dashboards"][..])]
+    {
         for name in CRATES {
-            assert!(!dependencies(name).contains(dependency) || homes.contains(&name), "{name}/Cargo.toml takes in {dependency}");
+            assert!(
+                !dependencies(name).contains(dependency) || homes.contains(&name),
+                "{name}/Cargo.toml takes in {dependency}"
+            );
         }
     }
 }

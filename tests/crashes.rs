@@ -42,8 +42,31 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
     let load_log = std::fs::File::create(folder.path().join("load.log")).expect("a log");
     let mut load = Command::new(loadtest())
         .args(["run", "--through-faults", "--bootstrap", &bootstrap, "--topic-prefix", "crash"])
-        .args(["--url", &forecourt.url(""), "--clickhouse", &format!("http://127.0.0.1:{}", engines.clickhouse), "--database", "crash", "--without", "mqtt"])
-        .args(["--transactions-per-s", "300", "--contracts", "40", "--cards", "1000", "--warmup", "1", "--drain", "120", "--seconds", &(crashes * 6 + 10).to_string(), "--journal"])
+        .args([
+            "--url",
+            &forecourt.url(""),
+            "--clickhouse",
+            &format!("http://127.0.0.1:{}", engines.clickhouse),
+            "--database",
+            "crash",
+            "--without",
+            "mqtt",
+        ])
+        .args([
+            "--transactions-per-s",
+            "300",
+            "--contracts",
+            "40",
+            "--cards",
+            "1000",
+            "--warmup",
+            "1",
+            "--drain",
+            "120",
+            "--seconds",
+            &(crashes * 6 + 10).to_string(),
+            "--journal",
+        ])
         .arg(&journal)
         .stdin(Stdio::null())
         .stdout(load_log.try_clone().expect("a second handle"))
@@ -79,7 +102,10 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
             }
         }
     }
-    println!("killed: Forecourt {}, Kafka {}, ClickHouse {}, all at once {}", killed[0], killed[1], killed[2], killed[3]);
+    println!(
+        "killed: Forecourt {}, Kafka {}, ClickHouse {}, all at once {}",
+        killed[0], killed[1], killed[2], killed[3]
+    );
     engines.wait_ready();
     forecourt.wait_ready();
     let status = load.wait().expect("the load ends");
@@ -87,10 +113,24 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
     println!("{said}");
     assert!(status.success(), "the load failed (seed {seed}):\n{said}\n{}", forecourt.log_tail());
 
-    let verdict = run(&loadtest().display().to_string(), &[
-        "verify", "--bootstrap", &bootstrap, "--topic-prefix", "crash", "--clickhouse", &format!("http://127.0.0.1:{}", engines.clickhouse),
-        "--database", "crash", "--since", &journal.display().to_string(), "--wait", "180",
-    ]);
+    let verdict = run(
+        &loadtest().display().to_string(),
+        &[
+            "verify",
+            "--bootstrap",
+            &bootstrap,
+            "--topic-prefix",
+            "crash",
+            "--clickhouse",
+            &format!("http://127.0.0.1:{}", engines.clickhouse),
+            "--database",
+            "crash",
+            "--since",
+            &journal.display().to_string(),
+            "--wait",
+            "180",
+        ],
+    );
     println!("{}", String::from_utf8_lossy(&verdict.stdout));
     assert!(
         verdict.status.success(),

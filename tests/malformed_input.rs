@@ -31,13 +31,20 @@ fn cases(input: &str) -> Vec<Malformed> {
                     Value::Null => payload.into_bytes(),
                     repeat => {
                         let times = usize::try_from(repeat["times"].as_u64().expect("a count")).expect("fits");
-                        payload.replace("{repeat}", &repeat["text"].as_str().expect("a text").repeat(times)).into_bytes()
+                        payload
+                            .replace("{repeat}", &repeat["text"].as_str().expect("a text").repeat(times))
+                            .into_bytes()
                     }
                 },
                 (None, Some(encoded)) => from_base64(&encoded),
                 (None, None) => panic!("{case} has no payload"),
             };
-            Malformed { name: text("name").expect("a name"), topic: text("topic"), bytes, reason: text("reason").expect("a reason") }
+            Malformed {
+                name: text("name").expect("a name"),
+                topic: text("topic"),
+                bytes,
+                reason: text("reason").expect("a reason"),
+            }
         })
         .collect()
 }
@@ -74,7 +81,8 @@ fn rejected(forecourt: &Instance, source: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     // Headers only: values may hold any bytes.
     for line in forecourt.consume("fuel.rejected", "%h\n") {
-        let header = |name: &str| line.split(',').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(str::to_owned);
+        let header =
+            |name: &str| line.split(',').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(str::to_owned);
         let (Some(reason), Some(from)) = (header("forecourt.reason"), header("forecourt.source")) else { continue };
         if from.starts_with(source) {
             *counts.entry(reason).or_default() += 1;
@@ -132,15 +140,27 @@ fn what_cannot_be_understood_is_put_aside_and_the_rest_goes_on() {
     check_rejected(&forecourt, "mqtt:", &cases);
 
     // The good ones behind them pass.
-    forecourt.produce("fuel.commands", &[
-        command("c-1", "C-1", json!({ "open_contract": { "name": "Bakery", "currency": "KZT", "time_zone": "Asia/Almaty" } })),
-        command("c-2", "C-1", json!({ "top_up": { "amount_minor": 50_000_000, "currency": "KZT", "reference": "bank 17" } })),
-        command("c-3", "C-1", json!({ "issue_card": { "card": "card-1", "pan_masked": "****1234" } })),
-    ]);
+    forecourt.produce(
+        "fuel.commands",
+        "C-1",
+        &[
+            command(
+                "c-1",
+                "C-1",
+                json!({ "open_contract": { "name": "Bakery", "currency": "KZT", "time_zone": "Asia/Almaty" } }),
+            ),
+            command(
+                "c-2",
+                "C-1",
+                json!({ "top_up": { "amount_minor": 50_000_000, "currency": "KZT", "reference": "bank 17" } }),
+            ),
+            command("c-3", "C-1", json!({ "issue_card": { "card": "card-1", "pan_masked": "****1234" } })),
+        ],
+    );
     eventually("the card reaches the router's table", SOON, || {
         forecourt.consume("fuel.cards", "%k\n").contains(&"card-1".to_owned()).then_some(())
     });
-    forecourt.produce("fuel.transactions", &[sale("t-1", "card-1", 10_000).to_string()]);
+    forecourt.produce("fuel.transactions", "T-1", &[sale("t-1", "card-1", 10_000).to_string()]);
     eventually("the sale behind the malformed ones is approved", SOON, || {
         let lines = forecourt.consume("fuel.ledger", "%s\n");
         lines.iter().any(|line| line.contains("\"t-1\"") && line.contains("\"approve\"")).then_some(())

@@ -15,25 +15,46 @@ fn outside_clients_see_a_decision_a_level_a_row_and_a_live_figure() {
     let mut forecourt = Instance::embedded(folder.path());
 
     // The back office opens a contract with kcat.
-    forecourt.produce("fuel.commands", &[
-        command("c-1", "C-1", json!({ "open_contract": { "name": "Bakery", "currency": "KZT", "time_zone": "Asia/Almaty" } })),
-        command("c-2", "C-1", json!({ "top_up": { "amount_minor": 50_000_000, "currency": "KZT", "reference": "bank 17" } })),
-        command("c-3", "C-1", json!({ "issue_card": { "card": "card-1", "pan_masked": "****1234", "daily_ml": 100_000 } })),
-    ]);
+    forecourt.produce(
+        "fuel.commands",
+        "C-1",
+        &[
+            command(
+                "c-1",
+                "C-1",
+                json!({ "open_contract": { "name": "Bakery", "currency": "KZT", "time_zone": "Asia/Almaty" } }),
+            ),
+            command(
+                "c-2",
+                "C-1",
+                json!({ "top_up": { "amount_minor": 50_000_000, "currency": "KZT", "reference": "bank 17" } }),
+            ),
+            command(
+                "c-3",
+                "C-1",
+                json!({ "issue_card": { "card": "card-1", "pan_masked": "****1234", "daily_ml": 100_000 } }),
+            ),
+        ],
+    );
     eventually("the card reaches the router's table", SOON, || {
         forecourt.consume("fuel.cards", "%k\n").contains(&"card-1".to_owned()).then_some(())
     });
 
     // A terminal sells 60 L, then wants 60 L more of the 40 L that are left.
-    forecourt.produce("fuel.transactions", &[sale("t-1", "card-1", 60_000).to_string()]);
-    forecourt.produce("fuel.transactions", &[sale("t-2", "card-1", 60_000).to_string()]);
-    forecourt.produce("fuel.transactions", &[sale("t-1", "card-1", 60_000).to_string()]);
+    forecourt.produce("fuel.transactions", "T-1", &[sale("t-1", "card-1", 60_000).to_string()]);
+    forecourt.produce("fuel.transactions", "T-1", &[sale("t-2", "card-1", 60_000).to_string()]);
+    forecourt.produce("fuel.transactions", "T-1", &[sale("t-1", "card-1", 60_000).to_string()]);
     let decision = |idem: &str, replayed: bool| -> Value {
         eventually(&format!("the decision of {idem}"), SOON, || {
             forecourt.consume("fuel.ledger", "%s\n").iter().find_map(|line| {
                 let record: Value = serde_json::from_str(line).expect("the ledger is JSON");
-                let decision = record["body"]["outcome"]["facts"].as_array()?.iter().find_map(|fact| fact.get("decided"))?["decision"].clone();
-                (decision["idem"] == idem && decision["replayed"].as_bool().unwrap_or(false) == replayed).then_some(decision)
+                let decision = record["body"]["outcome"]["facts"]
+                    .as_array()?
+                    .iter()
+                    .find_map(|fact| fact.get("decided"))?["decision"]
+                    .clone();
+                (decision["idem"] == idem && decision["replayed"].as_bool().unwrap_or(false) == replayed)
+                    .then_some(decision)
             })
         })
     };
@@ -56,24 +77,34 @@ fn outside_clients_see_a_decision_a_level_a_row_and_a_live_figure() {
     });
 
     // A gauge reports; its level is on the API.
-    forecourt.publish("fuel/v1/S-1/1/reading", r#"{"v":1,"product":"DIESEL","volume_ml":18250000,"capacity_ml":30000000,"height_mm":1520}"#);
+    forecourt.publish(
+        "fuel/v1/S-1/1/reading",
+        r#"{"v":1,"product":"DIESEL","volume_ml":18250000,"capacity_ml":30000000,"height_mm":1520}"#,
+    );
     eventually("the level on the API", SOON, || {
         forecourt.get_any("/api/v1/tanks?site=S-1").contains("18250000").then_some(())
     });
 
     // ClickHouse has the sale in today's consumption, and the reading.
     eventually("today's consumption in ClickHouse", Duration::from_secs(60), || {
-        let rows = forecourt.clickhouse("SELECT site, product, sold_ml FROM forecourt.consumption_day WHERE day = today() FORMAT TSV");
+        let rows = forecourt
+            .clickhouse("SELECT site, product, sold_ml FROM forecourt.consumption_day WHERE day = today() FORMAT TSV");
         (rows == "S-1\tDIESEL\t60000").then_some(())
     });
     eventually("the reading in ClickHouse", SOON, || {
-        (forecourt.clickhouse("SELECT count(), max(volume_ml) FROM forecourt.readings FORMAT TSV") == "1\t18250000").then_some(())
+        (forecourt.clickhouse("SELECT count(), max(volume_ml) FROM forecourt.readings FORMAT TSV") == "1\t18250000")
+            .then_some(())
     });
 
     // A WebSocket client of another make gets a snapshot and deltas.
     let script = format!("{}/tests/browser/live_socket.mjs", env!("CARGO_MANIFEST_DIR"));
     let socket = run("node", &[&script, &format!("ws://127.0.0.1:{}/api/v1/live", forecourt.page), "3"]);
-    assert!(socket.status.success(), "{}\n{}", String::from_utf8_lossy(&socket.stdout), String::from_utf8_lossy(&socket.stderr));
+    assert!(
+        socket.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&socket.stdout),
+        String::from_utf8_lossy(&socket.stderr)
+    );
 
     // Prometheus finds figures; Ctrl-C ends all cleanly and soon.
     assert!(forecourt.get_any("/metrics").contains("forecourt_"), "no metrics");

@@ -12,11 +12,23 @@ struct Mosquitto(Child);
 impl Mosquitto {
     fn start(port: u16, folder: &std::path::Path) -> Self {
         let file = folder.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n", folder.display());
+        let text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n",
+            folder.display()
+        );
         std::fs::write(&file, text).expect("a configuration file");
-        let program = if std::path::Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-        let child = Command::new(program).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mosquitto starts");
-        eventually("mosquitto listens", Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        let program =
+            if std::path::Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+        let child = Command::new(program)
+            .arg("-c")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto starts");
+        eventually("mosquitto listens", Duration::from_secs(10), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self(child)
     }
 }
@@ -38,7 +50,10 @@ fn mosquitto_keeps_readings_for_a_forecourt_that_is_away() {
 
     let publish = |volume: u32| {
         let payload = format!(r#"{{"v":1,"product":"AI95","volume_ml":{volume},"capacity_ml":20000000}}"#);
-        let output = instance::run("mosquitto_pub", &["-p", &port.to_string(), "-q", "1", "-t", "fuel/v1/S-9/2/reading", "-m", &payload]);
+        let output = instance::run(
+            "mosquitto_pub",
+            &["-p", &port.to_string(), "-q", "1", "-t", "fuel/v1/S-9/2/reading", "-m", &payload],
+        );
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     let level = |forecourt: &Instance, volume: &str| {
@@ -59,7 +74,8 @@ fn mosquitto_keeps_readings_for_a_forecourt_that_is_away() {
     let recorded = forecourt.consume("outside.readings", "%s\n").iter().filter(|line| line.contains("S-9")).count();
     assert!(recorded >= 2, "{recorded} readings recorded");
     eventually("both readings in ClickHouse, once each", Duration::from_secs(60), || {
-        (forecourt.clickhouse("SELECT count(), uniqExact(volume_ml) FROM outside.readings FORMAT TSV") == "2\t2").then_some(())
+        (forecourt.clickhouse("SELECT count(), uniqExact(volume_ml) FROM outside.readings FORMAT TSV") == "2\t2")
+            .then_some(())
     });
     let (took, clean) = forecourt.interrupt();
     assert!(clean && took < Duration::from_secs(5), "the end took {took:?}, clean: {clean}\n{}", forecourt.log_tail());

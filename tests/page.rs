@@ -21,7 +21,8 @@ fn the_demo_is_alive_in_chromium() {
         forecourt.log_tail()
     );
     // A second start goes on where the first stopped: the network is not set up again.
-    let network = |forecourt: &Instance| forecourt.get("/api/v1/network")["totals"]["decisions"].as_i64().expect("a number");
+    let network =
+        |forecourt: &Instance| forecourt.get("/api/v1/network")["totals"]["decisions"].as_i64().expect("a number");
     let before = network(&forecourt);
     assert!(before > 0, "no decision was made");
     let (took, clean) = forecourt.interrupt();
@@ -32,6 +33,7 @@ fn the_demo_is_alive_in_chromium() {
     let after = network(&forecourt);
     assert!(after >= before, "{after} decisions after the restart, {before} before it");
     eventually("decisions go on", Duration::from_secs(30), || (network(&forecourt) > after).then_some(()));
-    let opened = forecourt.consume("fuel.ledger", "%s\n").iter().filter(|line| line.contains("\"contract_opened\"")).count();
+    let opened =
+        forecourt.consume("fuel.ledger", "%s\n").iter().filter(|line| line.contains("\"contract_opened\"")).count();
     assert_eq!(opened, 200, "each contract is opened once");
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,37 +14,38 @@ use serde_json::Value;
 const READY_MAX: Duration = Duration::from_secs(90);
 
 /// One running instance. Dropping it kills it; its engines end with it.
-pub struct Instance {
+pub(crate) struct Instance {
     child: Option<Child>,
-    pub arguments: Vec<String>,
-    pub page: u16,
-    pub kafka: u16,
-    pub mqtt: u16,
-    pub clickhouse: u16,
-    pub log: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) page: u16,
+    pub(crate) kafka: u16,
+    pub(crate) mqtt: u16,
+    pub(crate) clickhouse: u16,
+    pub(crate) log: PathBuf,
 }
 
 impl Instance {
     /// `serve --embedded` on free ports with its data in `data`; returns when `/readyz` says so.
-    pub fn embedded(data: &Path) -> Self {
+    pub(crate) fn embedded(data: &Path) -> Self {
         Self::start(data, &["serve", "--embedded"])
     }
 
     /// Any mode that brings its engines.
-    pub fn start(data: &Path, mode: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, mode: &[&str]) -> Self {
         let [page, kafka, _controller, mqtt, clickhouse] = free_ports();
         let mut arguments: Vec<String> = mode.iter().map(ToString::to_string).collect();
         arguments.extend(["--data".into(), data.join("data").display().to_string()]);
         arguments.extend(["--listen".into(), format!("127.0.0.1:{page}"), "--kafka-port".into(), kafka.to_string()]);
         arguments.extend(["--mqtt-port".into(), mqtt.to_string(), "--clickhouse-port".into(), clickhouse.to_string()]);
-        let mut instance = Self { child: None, arguments, page, kafka, mqtt, clickhouse, log: data.join("forecourt.log") };
+        let mut instance =
+            Self { child: None, arguments, page, kafka, mqtt, clickhouse, log: data.join("forecourt.log") };
         instance.launch();
         instance.wait_ready();
         instance
     }
 
     /// `serve --config` with the engines of `engines`, under a topic prefix and a database of its own.
-    pub fn beside(engines: &Self, data: &Path, prefix: &str, mqtt: u16) -> Self {
+    pub(crate) fn beside(engines: &Self, data: &Path, prefix: &str, mqtt: u16) -> Self {
         let [page, ..] = free_ports();
         let file = data.join(format!("{prefix}.toml"));
         let text = format!(
@@ -68,7 +70,7 @@ impl Instance {
     }
 
     /// Starts the process without waiting.
-    pub fn launch(&mut self) {
+    pub(crate) fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         let errors = log.try_clone().expect("a second handle");
@@ -82,7 +84,7 @@ impl Instance {
         self.child = Some(child);
     }
 
-    pub fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         let started = Instant::now();
         while started.elapsed() < READY_MAX {
             if let Some(status) = self.child.as_mut().expect("launched").try_wait().expect("a status") {
@@ -96,23 +98,23 @@ impl Instance {
         panic!("not ready within {READY_MAX:?}: {:?}\n{}", self.get_any("/readyz"), self.log_tail());
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.child.is_some()
     }
 
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it is gone");
     }
 
     /// Ctrl-C; gives how long the end took and whether it was clean.
-    pub fn interrupt(&mut self) -> (Duration, bool) {
+    pub(crate) fn interrupt(&mut self) -> (Duration, bool) {
         let mut child = self.child.take().expect("it runs");
         let started = Instant::now();
         run("kill", &["-INT", &child.id().to_string()]);
@@ -121,45 +123,48 @@ impl Instance {
     }
 
     /// Process ids of the engines of this kind (`kafka` or `clickhouse`) that this instance started.
-    pub fn engine(&self, kind: &str) -> Option<u32> {
-        let children = run("pgrep", &["-P", &self.pid().to_string(), "-f", if kind == "kafka" { "kafka.Kafka" } else { "clickhouse" }]);
+    pub(crate) fn engine(&self, kind: &str) -> Option<u32> {
+        let children = run(
+            "pgrep",
+            &["-P", &self.pid().to_string(), "-f", if kind == "kafka" { "kafka.Kafka" } else { "clickhouse" }],
+        );
         String::from_utf8_lossy(&children.stdout).lines().next().and_then(|pid| pid.parse().ok())
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.page)
     }
 
     /// The body of a successful answer.
-    pub fn try_get(&self, path: &str) -> Option<String> {
+    pub(crate) fn try_get(&self, path: &str) -> Option<String> {
         let output = run("curl", &["-sf", "--max-time", "5", &self.url(path)]);
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    pub fn get_any(&self, path: &str) -> String {
+    pub(crate) fn get_any(&self, path: &str) -> String {
         String::from_utf8_lossy(&run("curl", &["-s", "--max-time", "5", &self.url(path)]).stdout).into_owned()
     }
 
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let body = self.get_any(path);
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path} gave no JSON ({error}): {body}"))
     }
 
     /// Asks ClickHouse over its HTTP port.
-    pub fn clickhouse(&self, query: &str) -> String {
+    pub(crate) fn clickhouse(&self, query: &str) -> String {
         let url = format!("http://127.0.0.1:{}/", self.clickhouse);
         let output = run("curl", &["-s", "--max-time", "20", &url, "--data-binary", query]);
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    pub fn broker(&self) -> String {
+    pub(crate) fn broker(&self) -> String {
         format!("127.0.0.1:{}", self.kafka)
     }
 
-    /// Sends lines to a topic with kcat.
-    pub fn produce(&self, topic: &str, lines: &[String]) {
+    /// Sends lines to a topic with kcat. Lines of one key stay in order.
+    pub(crate) fn produce(&self, topic: &str, key: &str, lines: &[String]) {
         let mut child = Command::new("kcat")
-            .args(["-P", "-b", &self.broker(), "-t", topic])
+            .args(["-P", "-b", &self.broker(), "-t", topic, "-k", key])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -174,38 +179,45 @@ impl Instance {
     }
 
     /// Sends each file's bytes as one message.
-    pub fn produce_files(&self, topic: &str, files: &[PathBuf]) {
+    pub(crate) fn produce_files(&self, topic: &str, files: &[PathBuf]) {
         let broker = self.broker();
         let mut command = Command::new("kcat");
-        command.args(["-P", "-b", &broker, "-X", "message.max.bytes=1100000", "-t", topic]).args(files).stdin(Stdio::null());
+        command
+            .args(["-P", "-b", &broker, "-X", "message.max.bytes=1100000", "-t", topic])
+            .args(files)
+            .stdin(Stdio::null());
         let output = command.output().expect("kcat starts");
         assert!(output.status.success(), "kcat -P -t {topic}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// All that is in a topic now, one line a message in kcat's format.
-    pub fn consume(&self, topic: &str, format: &str) -> Vec<String> {
-        let output = run("kcat", &["-C", "-b", &self.broker(), "-t", topic, "-o", "beginning", "-e", "-q", "-f", format]);
+    pub(crate) fn consume(&self, topic: &str, format: &str) -> Vec<String> {
+        let output =
+            run("kcat", &["-C", "-b", &self.broker(), "-t", topic, "-o", "beginning", "-e", "-q", "-f", format]);
         assert!(output.status.success(), "kcat -C -t {topic}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// Publishes with mosquitto_pub at QoS 1.
-    pub fn publish(&self, topic: &str, payload: &str) {
+    pub(crate) fn publish(&self, topic: &str, payload: &str) {
         let output = run("mosquitto_pub", &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-m", payload]);
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    pub fn publish_empty(&self, topic: &str) {
+    pub(crate) fn publish_empty(&self, topic: &str) {
         let output = run("mosquitto_pub", &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-n"]);
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    pub fn publish_file(&self, topic: &str, file: &Path) {
-        let output = run("mosquitto_pub", &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-f", &file.display().to_string()]);
+    pub(crate) fn publish_file(&self, topic: &str, file: &Path) {
+        let output = run(
+            "mosquitto_pub",
+            &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-f", &file.display().to_string()],
+        );
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -222,7 +234,7 @@ impl Drop for Instance {
 }
 
 /// Waits until `attempt` gives something, or panics with `what`.
-pub fn eventually<T>(what: &str, within: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, within: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = attempt() {
@@ -233,7 +245,7 @@ pub fn eventually<T>(what: &str, within: Duration, mut attempt: impl FnMut() -> 
     }
 }
 
-pub fn run(program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -241,25 +253,28 @@ pub fn run(program: &str, arguments: &[&str]) -> Output {
         .unwrap_or_else(|error| panic!("{program} cannot be run ({error}): deploy/setup test installs it"))
 }
 
-/// Ports that nobody uses at this moment; the second and third follow each other.
-pub fn free_ports() -> [u16; 5] {
+/// Ports that nobody uses at this moment; the second and third follow each other. All below the range from which the system
+/// takes the ports of clients: a client that calls a server which is down would otherwise sometimes reach itself.
+pub(crate) fn free_ports() -> [u16; 5] {
+    const FIRST: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 10;
     loop {
-        let held: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
-        let Some(next) = ports[1].checked_add(1) else { continue };
-        if !ports.contains(&next) && TcpListener::bind(("127.0.0.1", next)).is_ok() {
-            return [ports[0], ports[1], next, ports[2], ports[3]];
+        let at = FIRST + (start + NEXT.fetch_add(5, Ordering::Relaxed)) % 12_000;
+        let ports = [at, at + 1, at + 2, at + 3, at + 4];
+        if ports.iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            return ports;
         }
     }
 }
 
 /// A command of the back office as JSON.
-pub fn command(idem: &str, contract: &str, command: Value) -> String {
+pub(crate) fn command(idem: &str, contract: &str, command: Value) -> String {
     serde_json::json!({ "v": 1, "idem": idem, "author": "test", "at_us": now_us(), "contract": contract, "command": command }).to_string()
 }
 
 /// A single-leg sale of diesel as JSON.
-pub fn sale(idem: &str, card: &str, qty_ml: u64) -> Value {
+pub(crate) fn sale(idem: &str, card: &str, qty_ml: u64) -> Value {
     serde_json::json!({
         "v": 1, "idem": idem, "kind": "sale", "site": "S-1", "terminal": "T-1", "pump": 4,
         "local_time": local_time(), "utc_offset_min": 0, "card": { "token": card },
@@ -267,11 +282,12 @@ pub fn sale(idem: &str, card: &str, qty_ml: u64) -> Value {
     })
 }
 
-pub fn now_us() -> u64 {
-    u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros()).expect("fits")
+pub(crate) fn now_us() -> u64 {
+    u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros())
+        .expect("fits")
 }
 
 /// The wall clock of a terminal in UTC, as `date` prints it.
-pub fn local_time() -> String {
+pub(crate) fn local_time() -> String {
     String::from_utf8_lossy(&run("date", &["-u", "+%Y-%m-%dT%H:%M:%S"]).stdout).trim().to_owned()
 }
