@@ -1,5 +1,6 @@
 //! A real Forecourt for a test: the built binary with its engines on free ports, and outside clients to talk to it.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::needless_pass_by_value, reason = "json! at the call is easier to read without a reference")]
 
 use std::io::Write;
 use std::net::TcpListener;
