@@ -22,6 +22,8 @@ const BATCH_MAX: usize = 512;
 /// Records read at once where throughput counts more than latency.
 const BULK_MAX: usize = 8192;
 const WAIT: Duration = Duration::from_millis(100);
+/// Levels and minutes may be so much later: a gauge reports once a minute.
+const STATIONS_GATHER: Duration = Duration::from_millis(20);
 /// How often the stations learn what time it is, for idle partitions.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -115,7 +117,7 @@ pub(crate) fn station_inputs(
         .all_partitions()
         .flat_map(|partition| [Topic::Readings, Topic::Sales].map(|topic| (topic, partition, From::Beginning)))
         .collect();
-    let mut reader = LogReader::open(log, &positions)?;
+    let mut reader = LogReader::open_relaxed(log, &positions, STATIONS_GATHER)?;
     let mut batch = Vec::new();
     let mut ticked = Instant::now();
     while !stop.load(Ordering::Relaxed) {

@@ -75,7 +75,7 @@ impl Owner {
         let name = unique_name();
         let topic = log.topic_name(R::TOPIC);
         let positions: Vec<_> = log.all_partitions().map(|partition| (R::TOPIC, partition, From::Beginning)).collect();
-        let mut reader = LogReader::open(log, &positions)?;
+        let mut reader = LogReader::open_relaxed(log, &positions, WAIT)?;
         let mut announced = BTreeSet::new();
         let mut owned: BTreeMap<PartitionId, i64> = BTreeMap::new();
         let (mut folded, mut told) = (0_u64, Instant::now());

@@ -69,7 +69,9 @@ pub(crate) fn producer(settings: &LogSettings, name: &str) -> ClientConfig {
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0")
+        // Nothing waits when the line is free; what comes while a request is under way goes together in the next one.
         .set("linger.ms", "0")
+        .set("max.in.flight.requests.per.connection", "1")
         .set("queue.buffering.max.messages", PRODUCER_RECORDS_MAX.to_string())
         .set("queue.buffering.max.kbytes", PRODUCER_KIB_MAX.to_string());
     config

@@ -48,7 +48,7 @@ pub struct Span {
 
 /// What the log holds of each of these partitions, in their order. Waits up to 30 s for the brokers.
 pub fn spans(settings: &LogSettings, partitions: &[(Topic, PartitionId)]) -> Result<Vec<Span>, Error> {
-    let consumer = connect(settings)?;
+    let consumer = connect(settings, None)?;
     spans_of(&consumer, settings, partitions)
 }
 
@@ -75,7 +75,24 @@ struct Reading {
 impl LogReader {
     /// Opens a reader. Waits up to 30 s for the brokers; an unknown topic is an error after that.
     pub fn open(settings: &LogSettings, positions: &[(Topic, PartitionId, From)]) -> Result<Self, Error> {
-        let consumer = connect(settings)?;
+        Self::connected(connect(settings, None)?, settings, positions)
+    }
+
+    /// Opens a reader that is in no hurry: the broker may gather records for `gather`, which spares both sides most of the
+    /// work of following a busy log.
+    pub fn open_relaxed(
+        settings: &LogSettings,
+        positions: &[(Topic, PartitionId, From)],
+        gather: Duration,
+    ) -> Result<Self, Error> {
+        Self::connected(connect(settings, Some(gather))?, settings, positions)
+    }
+
+    fn connected(
+        consumer: BaseConsumer<Watch>,
+        settings: &LogSettings,
+        positions: &[(Topic, PartitionId, From)],
+    ) -> Result<Self, Error> {
         let wanted: Vec<_> = positions.iter().map(|(topic, partition, _)| (*topic, *partition)).collect();
         let spans = spans_of(&consumer, settings, &wanted)?;
         let mut names: Vec<(String, Topic)> = Vec::new();
@@ -203,9 +220,13 @@ impl LogReader {
     }
 }
 
-fn connect(settings: &LogSettings) -> Result<BaseConsumer<Watch>, Error> {
+fn connect(settings: &LogSettings, gather: Option<Duration>) -> Result<BaseConsumer<Watch>, Error> {
     // librdkafka wants a group to assign partitions; nothing is ever committed to it.
-    kafka::consumer(settings, "forecourt-reader", "forecourt-reader")
+    let mut config = kafka::consumer(settings, "forecourt-reader", "forecourt-reader");
+    if let Some(gather) = gather {
+        config.set("fetch.min.bytes", "1000000").set("fetch.wait.max.ms", gather.as_millis().to_string());
+    }
+    config
         .create_with_context(Watch::new("reader"))
         .map_err(|source| Error::Kafka { action: format!("create a reader of {}", settings.bootstrap), source })
 }

@@ -38,7 +38,9 @@ pub(crate) fn client_config(settings: &LogSettings) -> ClientConfig {
     config
 }
 
-pub(crate) fn consumer_config(settings: &LogSettings, group: &str) -> ClientConfig {
+/// A member of `group`. The broker gathers records for `gather` before it answers: a reader that keeps up with a busy log
+/// record by record costs the broker more than the log's writer does.
+pub(crate) fn consumer_config(settings: &LogSettings, group: &str, gather: Duration) -> ClientConfig {
     let mut config = client_config(settings);
     config
         .set("group.id", group)
@@ -47,6 +49,8 @@ pub(crate) fn consumer_config(settings: &LogSettings, group: &str) -> ClientConf
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "false")
         .set("socket.timeout.ms", "10000")
+        .set("fetch.min.bytes", "1000000")
+        .set("fetch.wait.max.ms", gather.as_millis().to_string())
         .set("queued.max.messages.kbytes", QUEUED_KILOBYTES_MAX);
     config
 }

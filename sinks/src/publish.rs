@@ -29,6 +29,8 @@ const READ_WAIT: Duration = Duration::from_millis(100);
 /// A position is at most this old, which bounds the repeats after a crash.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
+/// A new card is usable after this, so it is short.
+const GATHER: Duration = Duration::from_millis(20);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Publisher {
     fn open(config: &Config) -> Result<Self, Error> {
         let log = config.log.clone();
         let topic = log.topic_name(Topic::Ledger);
-        let consumer: BaseConsumer = kafka::consumer_config(&log, &config.group)
+        let consumer: BaseConsumer = kafka::consumer_config(&log, &config.group, GATHER)
             .create()
             .map_err(Error::kafka(format!("opening a consumer of {topic}")))?;
         let committed =

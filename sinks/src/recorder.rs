@@ -53,7 +53,9 @@ impl Recorder {
         let producer = kafka::client_config(settings)
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // Nothing waits when the line is free; what comes while a request is under way goes together in the next one.
             .set("linger.ms", "0")
+            .set("max.in.flight.requests.per.connection", "1")
             .set("message.timeout.ms", DELIVERY_TIMEOUT_MS)
             .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX)
             .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES_MAX)

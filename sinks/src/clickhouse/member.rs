@@ -5,6 +5,7 @@
 //! plan any more, so a pause of any length does no harm.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use model::LogSettings;
 use rdkafka::ClientContext;
@@ -14,6 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::{Error, kafka};
 
+/// Rows wait for company anyway.
+const GATHER: Duration = Duration::from_millis(200);
 const INSTANCE: &str = "recorder";
 /// ClickHouse may be away for long, and nothing is polled meanwhile.
 const POLL_INTERVAL_MAX_MS: &str = "86400000";
@@ -64,7 +67,7 @@ impl ConsumerContext for Member {
 
 /// A consumer that asks for membership; it is a member when [`Member::assigned`] says so, after polls.
 pub(super) fn join(log: &LogSettings, group: &str, topic: &str) -> Result<BaseConsumer<Member>, Error> {
-    let consumer: BaseConsumer<Member> = kafka::consumer_config(log, group)
+    let consumer: BaseConsumer<Member> = kafka::consumer_config(log, group, GATHER)
         .set("group.instance.id", INSTANCE)
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "1000")
