@@ -24,6 +24,8 @@ const BULK_MAX: usize = 8192;
 const WAIT: Duration = Duration::from_millis(100);
 /// Levels and minutes may be so much later: a gauge reports once a minute.
 const STATIONS_GATHER: Duration = Duration::from_millis(20);
+/// The page shows a decision, and counts its latency, up to so much later: an eye does not see it, the broker does.
+const SCREENS_GATHER: Duration = Duration::from_millis(5);
 /// How often the stations learn what time it is, for idle partitions.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -172,7 +174,7 @@ pub(crate) fn screens(
     let topics = [Topic::Ledger, Topic::StationEvents, Topic::Rejected];
     let positions: Vec<_> =
         log.all_partitions().flat_map(|partition| topics.map(|topic| (topic, partition, From::Beginning))).collect();
-    let mut reader = LogReader::open(log, &positions)?;
+    let mut reader = LogReader::open_relaxed(log, &positions, SCREENS_GATHER)?;
     let mut batch = Vec::new();
     let mut caught_up = false;
     while !stop.load(Ordering::Relaxed) {
