@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::child::Plan;
+use super::process;
 
 /// As in `deploy/engines/package.json`.
 pub(super) const VERSION: &str = "26.7.3-stable.1";
@@ -33,6 +34,8 @@ pub(super) fn plan(engines: &std::path::Path, data: PathBuf, log: PathBuf, addre
             let mut command = Command::new(&program);
             command.arg("clickhouse");
             command.arg("--data").arg(&data).arg("--library").arg(&library).arg("--listen").arg(address.to_string());
+            // Decisions must not wait for history.
+            process::give_way(&mut command);
             Ok(command)
         }),
         ready: Box::new(move || answers(address).unwrap_or(false)),

@@ -27,6 +27,18 @@ pub(super) fn bind_to_this_thread(command: &mut Command) {
     unsafe { command.pre_exec(before_exec) };
 }
 
+/// The child takes second place when processors are scarce.
+pub(super) fn give_way(command: &mut Command) {
+    const NICENESS: libc::c_int = 10;
+    let before_exec = || {
+        // SAFETY: a plain system call, allowed between fork and exec. Where it is refused, the child runs as usual.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+        Ok(())
+    };
+    // SAFETY: the closure makes a system call and allocates nothing.
+    unsafe { command.pre_exec(before_exec) };
+}
+
 /// Asks a child to end. To be called before it is waited for, so that the number is still its own.
 pub(super) fn terminate(child: &std::process::Child) {
     if let Ok(pid) = libc::pid_t::try_from(child.id()) {
