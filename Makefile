@@ -18,6 +18,8 @@ test: prerequisites test-tools engines web browser-tools ## Pass all tests, agai
 	@echo "==> building and running the tests (several minutes the first time)"
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --workspace --no-fail-fast
+	@echo "==> testing what writes to Kafka and ClickHouse against the engines"
+	@deploy/with-engines $(CARGO) test --release --locked -p sinks --test engines -- --ignored --test-threads=1
 	@echo "==> testing the page's own code"
 	@npm --prefix dashboards/web run --silent check && npm --prefix dashboards/web test --silent
 
@@ -27,8 +29,9 @@ check: prerequisites ## Format, lints, dependency rules: what a change must pass
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	 else echo "cargo-deny is not installed (cargo install cargo-deny --locked): dependency rules not checked"; fi
 
-bench: prerequisites ## Measure the decision engine and the load the whole carries (figures at the end)
+bench: prerequisites engines web ## Measure the decision engine and the load the whole carries (figures at the end)
 	@$(CARGO) bench --locked -p pipeline
+	@$(CARGO) build --release --locked --workspace --bins
 	@deploy/bench
 
 fmt: ## Format all code

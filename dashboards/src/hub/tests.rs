@@ -5,7 +5,7 @@ use super::*;
 use crate::samples::World;
 use crate::view::DECISIONS_SHOWN_MAX;
 
-/// A browser: applies messages as live.md says, and checks what it relies on.
+/// A browser: applies messages as API.md says, and checks what it relies on.
 #[derive(Default)]
 struct Browser {
     seq: u64,
