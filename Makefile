@@ -19,7 +19,7 @@ test: prerequisites test-tools engines web browser-tools ## Pass all tests, agai
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --workspace --no-fail-fast
 	@echo "==> testing what writes to Kafka and ClickHouse against the engines"
-	@deploy/with-engines $(CARGO) test --release --locked -p sinks --test engines -- --ignored --test-threads=1
+	@deploy/with-engines $(CARGO) test --release --locked --workspace --test engines -- --ignored --test-threads=1
 	@echo "==> testing the page's own code"
 	@npm --prefix dashboards/web run --silent check && npm --prefix dashboards/web test --silent
 
