@@ -46,7 +46,7 @@ prerequisites:
 test-tools:
 	@deploy/setup test
 
-engines: ## Fetch Apache Kafka and the ClickHouse engine into the user's cache (once, about 200 MB)
+engines: ## Fetch Apache Kafka and the ClickHouse engine into the user's cache (once, about 300 MB)
 	@deploy/engines/fetch
 
 # The page is built anew only when one of its files changed.

@@ -124,9 +124,8 @@ pub(crate) fn station_inputs(
     let mut ticked = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         reader.read(BULK_MAX, WAIT, &mut batch)?;
-        let (readings, mut sales): (Vec<_>, Vec<_>) =
+        let (mut readings, mut sales): (Vec<_>, Vec<_>) =
             batch.drain(..).partition(|message| message.topic == Topic::Readings);
-        let mut readings = readings;
         for (partition, messages) in by_partition(&mut readings) {
             let records = readable_records(&messages);
             dataflow.feed(partition).send(stations::Input::Readings { partition, records })?;
