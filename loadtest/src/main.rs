@@ -1,7 +1,7 @@
 //! `forecourt-loadtest`: an outside load client for a running Forecourt.
 //!
-//! `run` holds a rate and measures every hop; `floor` measures the same hops with nothing done at them; `sustain` looks for
-//! the highest rate; `verify` compares ledger, balances and ClickHouse with the journal of a run.
+//! `run` holds a rate and measures every hop, and beside them, in turns, the same hops with nothing done at them (the floor);
+//! `sustain` looks for the highest rate; `verify` compares ledger, balances and ClickHouse with the journal of a run.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod load;
@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{LogSettings, Topic};
 
 use load::fleet::Fleet;
-use load::floor::{FloorPlan, Sizes, measure};
+use load::floor::{Echoes, Floor, FloorPlan, Slice};
 use load::journal::{Journal, Line};
 use load::report;
 use load::step::{Measured, Plan, Targets, hold};
@@ -33,13 +33,6 @@ struct Cli {
 enum Work {
     /// Hold a rate and measure: decisions, frames on the page, rows in ClickHouse, tank levels
     Run(Run),
-    /// Measure the broker alone: two plain consume-produce echoes
-    Floor {
-        #[command(flatten)]
-        target: Target,
-        #[command(flatten)]
-        pace: Pace,
-    },
     /// Raise the rate step by step until it is not held any more
     Sustain(Sustain),
     /// Compare ledger, balances and ClickHouse with the journal of a run; fails when something is wrong
@@ -129,9 +122,15 @@ struct Run {
     pace: Pace,
     #[command(flatten)]
     crowd: Crowd,
-    /// Measure the floor too, right after, and print the ratio
+    /// Write requests, as a producer does that knows the contract, instead of transactions that are routed first
     #[arg(long)]
+    direct: bool,
+    /// Measure the floor too, plain consume-produce echoes in place of Forecourt, in turns with it
+    #[arg(long, conflicts_with = "through_faults")]
     with_floor: bool,
+    /// Seconds of a turn
+    #[arg(long, default_value_t = 5)]
+    slice_seconds: u64,
     /// Servers will be killed meanwhile: go on sending, wait long, judge by `verify`
     #[arg(long, requires = "journal")]
     through_faults: bool,
@@ -192,6 +191,20 @@ impl Target {
     }
 }
 
+impl Run {
+    fn plan(&self, step: u32, warmup: u64, seconds: u64) -> Plan {
+        Plan {
+            step,
+            transactions_per_s: self.pace.transactions_per_s,
+            direct: self.direct,
+            readings_per_s: self.crowd.readings_per_s,
+            warmup: Duration::from_secs(warmup),
+            measured: Duration::from_secs(seconds),
+            drain: Duration::from_secs(if self.through_faults { self.pace.drain.max(180) } else { self.pace.drain }),
+        }
+    }
+}
+
 impl Crowd {
     fn run_id(&self) -> String {
         self.run_id.clone().unwrap_or_else(|| format!("{:x}", load::now_us() / 1000 % 0x1_0000_0000))
@@ -217,17 +230,6 @@ fn work() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match Cli::parse().command {
         Work::Run(run) => self::run(&run, &runtime),
-        Work::Floor { target, pace } => {
-            let plan = floor_plan(&pace, format!("{:x}", load::now_us() / 1000), Sizes::default());
-            let floor = measure(&target.log()?, &plan, &runtime)?;
-            let arrived = floor.arrived == floor.sent;
-            let row = report::Row { name: "floor: plain echoes", latency: floor.latency };
-            #[expect(clippy::cast_precision_loss, reason = "seconds")]
-            let seconds = pace.seconds as f64;
-            print!("{}", report::table(&[row], seconds));
-            println!("{} of {} echoes arrived", floor.arrived, floor.sent);
-            Ok(code(arrived))
-        }
         Work::Sustain(sustain) => self::sustain(&sustain, &runtime),
         Work::Verify { target, since, wait } => {
             let violations = check(
@@ -248,17 +250,6 @@ fn work() -> anyhow::Result<ExitCode> {
 
 fn code(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn floor_plan(pace: &Pace, run: String, sizes: Sizes) -> FloorPlan {
-    FloorPlan {
-        run,
-        rate: pace.transactions_per_s,
-        warmup: Duration::from_secs(pace.warmup),
-        measured: Duration::from_secs(pace.seconds),
-        drain: Duration::from_secs(pace.drain),
-        sizes,
-    }
 }
 
 fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
@@ -283,22 +274,16 @@ fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode>
     let patience = Duration::from_secs(if run.through_faults { 600 } else { 120 });
     let mut sender = Sender::open(&targets.log.bootstrap, patience)?;
     load::setup::open(&fleet, &targets.log, &sender, &mut journal)?;
-    let plan = Plan {
-        step: 1,
-        transactions_per_s: run.pace.transactions_per_s,
-        readings_per_s: run.crowd.readings_per_s,
-        warmup: Duration::from_secs(run.pace.warmup),
-        measured: Duration::from_secs(run.pace.seconds),
-        drain: Duration::from_secs(if run.through_faults { run.pace.drain.max(180) } else { run.pace.drain }),
+    let (measured, floor) = if run.with_floor {
+        let echoes = Echoes::open(&targets.log, &id, run.direct, runtime)?;
+        let result = in_turns(run, &targets, &fleet, &mut sender, &mut journal, (&echoes, runtime));
+        echoes.close(runtime);
+        let (measured, floor) = result?;
+        (measured, Some(floor))
+    } else {
+        let plan = run.plan(1, run.pace.warmup, run.pace.seconds);
+        (hold(&targets, &fleet, &plan, &mut sender, &mut journal, runtime)?, None)
     };
-    let measured = hold(&targets, &fleet, &plan, &mut sender, &mut journal, runtime)?;
-    let floor = run
-        .with_floor
-        .then(|| {
-            let sizes = sizes(&measured);
-            measure(&targets.log, &floor_plan(&run.pace, id.clone(), sizes), runtime)
-        })
-        .transpose()?;
     println!(
         "run {id}: {} transactions/s and {} readings/s for {} s after {} s of warm-up, {} contracts, {} cards, {} partitions",
         run.pace.transactions_per_s,
@@ -319,14 +304,45 @@ fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode>
     Ok(code(missing == 0 && doubled == 0))
 }
 
-/// The floor carries what the run carried.
-fn sizes(measured: &Measured) -> Sizes {
-    /// What a request carries beside its transaction: origin, contract, time of arrival.
-    const ENVELOPE: u64 = 160;
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(0).max(64);
-    let transaction = measured.sent_bytes / measured.sent.max(1);
-    let ledger = measured.book.ledger_bytes / measured.book.decided_messages.max(1);
-    Sizes { transaction: size(transaction), request: size(transaction + ENVELOPE), ledger: size(ledger) }
+/// Decisions and echoes in turns: what else the machine does falls on both.
+fn in_turns(
+    run: &Run,
+    targets: &Targets,
+    fleet: &Fleet,
+    sender: &mut Sender,
+    journal: &mut Journal,
+    (echoes, runtime): (&Echoes, &tokio::runtime::Runtime),
+) -> anyhow::Result<(Measured, Floor)> {
+    /// Seconds before a turn that are not measured, once the first has warmed all up.
+    const WARMUP: u64 = 1;
+    let seconds = run.slice_seconds.clamp(1, run.pace.seconds);
+    let mut floor = echoes.floor()?;
+    let mut all: Option<Measured> = None;
+    for slice in 1..=u32::try_from(run.pace.seconds / seconds)? {
+        let warmup = if slice == 1 { run.pace.warmup } else { run.pace.warmup.min(WARMUP) };
+        let plan = run.plan(slice, warmup, seconds);
+        let measured = hold(targets, fleet, &plan, sender, journal, runtime)?;
+        let sample = all.as_ref().unwrap_or(&measured);
+        let echoed = echoes.measure(
+            &FloorPlan {
+                fleet,
+                slice,
+                rate: plan.transactions_per_s,
+                warmup: plan.warmup,
+                measured: plan.measured,
+                drain: plan.drain,
+                transaction_bytes: usize::try_from(sample.sent_bytes / sample.sent.max(1))?,
+                ledger_record: sample.book.sample.as_deref().context("nothing was decided")?,
+            },
+            &mut floor,
+        )?;
+        floor.slices.push(Slice { decision: measured.book.latency.clone(), floor: echoed });
+        match &mut all {
+            None => all = Some(measured),
+            Some(all) => all.absorb(measured)?,
+        }
+    }
+    Ok((all.context("no time to measure")?, floor))
 }
 
 fn sustain(sustain: &Sustain, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
@@ -340,6 +356,7 @@ fn sustain(sustain: &Sustain, runtime: &tokio::runtime::Runtime) -> anyhow::Resu
         let plan = Plan {
             step,
             transactions_per_s: *rate,
+            direct: false,
             readings_per_s: sustain.crowd.readings_per_s,
             warmup: Duration::from_secs(2),
             measured: Duration::from_secs(sustain.seconds),

@@ -35,8 +35,9 @@ pub(crate) struct Book {
     /// By partition: ledger offset and message of first decisions, in order.
     pub(crate) positions: Vec<Vec<(i64, u64)>>,
     pub(crate) decided_messages: u64,
-    pub(crate) ledger_bytes: u64,
     pub(crate) last_at: Option<Instant>,
+    /// The ledger record of one of the decisions.
+    pub(crate) sample: Option<Vec<u8>>,
 }
 
 pub(crate) struct Shared(Mutex<Book>);
@@ -50,8 +51,8 @@ impl Shared {
             codes: BTreeMap::new(),
             positions: vec![Vec::new(); usize::try_from(partitions)?],
             decided_messages: 0,
-            ledger_bytes: 0,
             last_at: None,
+            sample: None,
         })))
     }
 
@@ -96,7 +97,7 @@ pub(crate) fn follow(
                 schedule,
                 n,
                 at,
-                (message.partition(), message.offset(), payload.len()),
+                (message.partition(), message.offset(), payload),
                 outcome.facts,
                 approved,
             );
@@ -105,12 +106,26 @@ pub(crate) fn follow(
 }
 
 impl Book {
+    /// Adds what a later slice of the same run found. Positions stay with their slice.
+    pub(crate) fn absorb(&mut self, later: Self) -> anyhow::Result<()> {
+        self.latency.add(&later.latency)?;
+        self.decided.extend(later.decided);
+        self.replayed += later.replayed;
+        for (code, count) in later.codes {
+            *self.codes.entry(code).or_default() += count;
+        }
+        self.decided_messages += later.decided_messages;
+        self.last_at = later.last_at.or(self.last_at);
+        self.sample = self.sample.take().or(later.sample);
+        Ok(())
+    }
+
     fn note(
         &mut self,
         schedule: &Schedule,
         n: u64,
         at: Instant,
-        (partition, offset, bytes): (i32, i64, usize),
+        (partition, offset, payload): (i32, i64, &[u8]),
         facts: Vec<Fact>,
         approved: &SyncSender<Approved>,
     ) {
@@ -147,7 +162,10 @@ impl Book {
             return;
         }
         self.decided_messages += 1;
-        self.ledger_bytes += bytes as u64;
+        // Not the first, which may be an order's.
+        if self.sample.is_none() && self.decided_messages > 100 {
+            self.sample = Some(payload.to_vec());
+        }
         self.last_at = Some(at);
         if let Some(positions) = usize::try_from(partition).ok().and_then(|index| self.positions.get_mut(index)) {
             positions.push((offset, n));

@@ -1,102 +1,169 @@
 //! The floor: the same hops through the same broker with nothing done at them.
 //!
-//! Two echo stages, transactions → requests → ledger, with the settings of any careful client (idempotent, all
-//! acknowledgements, no linger), messages of the same sizes, the same timetable. What Forecourt adds is what lies above it.
+//! Echo stages, transactions → requests → ledger (or the last two alone), with the settings of any careful client
+//! (idempotent, all acknowledgements, no linger) and the load's own client; messages of the same sizes on the same
+//! timetable. The load's own work is the same too: it makes its messages and reads ledger records. What Forecourt adds is
+//! what lies above it.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
-use model::{LogSettings, Topic, partition_of};
+use model::{LogSettings, TimestampUs, Topic, partition_of};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::message::Message;
 
 use super::book::{histogram, record};
+use super::fleet::Fleet;
+use super::light::Record;
 use super::schedule::{Schedule, sleep_until};
+use super::traffic::Traffic;
 use loadtest::kafka::{Reader, Sender, wait_for_topics};
 
-const HOPS: [Topic; 3] = [Topic::Transactions, Topic::Requests, Topic::Ledger];
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a request carries beside its transaction: origin, contract, time of arrival.
+const ENVELOPE_BYTES: usize = 160;
+/// A message begins with its number.
+const NUMBER_BYTES: usize = 20;
+/// Messages of one slice; slices count on from here.
+const SLICE_MESSAGES_MAX: u64 = 1_000_000_000;
 
-/// Bytes of a message at each hop.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    pub(crate) transaction: usize,
-    pub(crate) request: usize,
-    pub(crate) ledger: usize,
+/// What the echoes have found so far.
+pub(crate) struct Floor {
+    pub(crate) hops: usize,
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) sent: u64,
+    pub(crate) arrived: u64,
+    pub(crate) slices: Vec<Slice>,
 }
 
-impl Default for Sizes {
-    /// About what Forecourt's own messages have.
-    fn default() -> Self {
-        Self { transaction: 720, request: 880, ledger: 1_500 }
-    }
+/// Two neighbouring slices of a run.
+pub(crate) struct Slice {
+    pub(crate) decision: Histogram<u64>,
+    pub(crate) floor: Histogram<u64>,
 }
 
-pub(crate) struct FloorPlan {
-    pub(crate) run: String,
+pub(crate) struct FloorPlan<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) slice: u32,
     pub(crate) rate: u64,
     pub(crate) warmup: Duration,
     pub(crate) measured: Duration,
     pub(crate) drain: Duration,
-    pub(crate) sizes: Sizes,
+    /// Bytes of a transaction on average.
+    pub(crate) transaction_bytes: usize,
+    /// A ledger record, which is read at the end as those of Forecourt are.
+    pub(crate) ledger_record: &'a [u8],
 }
 
-pub(crate) struct Floor {
-    pub(crate) latency: Histogram<u64>,
-    pub(crate) sent: u64,
-    pub(crate) arrived: u64,
+/// The echoes' topics. [`Echoes::close`] removes them.
+pub(crate) struct Echoes {
+    log: LogSettings,
+    admin: AdminClient<DefaultClientContext>,
+    /// In the order of the hops.
+    names: Vec<String>,
 }
 
-/// Makes the topics, measures, removes the topics.
-pub(crate) fn measure(log: &LogSettings, plan: &FloorPlan, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Floor> {
-    let log = LogSettings { topic_prefix: format!("{}-floor-{}", log.topic_prefix, plan.run), ..log.clone() };
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &log.bootstrap).create().context("cannot make a kafka client")?;
-    let names = HOPS.map(|topic| log.topic_name(topic));
-    let topics: Vec<NewTopic<'_>> =
-        names.iter().map(|name| NewTopic::new(name, log.partitions, TopicReplication::Fixed(1))).collect();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-    let made = runtime.block_on(admin.create_topics(&topics, &options)).context("cannot create the floor's topics")?;
-    for result in made {
-        result.map_err(|(name, code)| anyhow::anyhow!("cannot create topic {name}: {code}"))?;
+impl Echoes {
+    /// Makes the topics; `direct` leaves the first hop out.
+    pub(crate) fn open(
+        log: &LogSettings,
+        run: &str,
+        direct: bool,
+        runtime: &tokio::runtime::Runtime,
+    ) -> anyhow::Result<Self> {
+        let hops = [Topic::Transactions, Topic::Requests, Topic::Ledger];
+        let hops = &hops[usize::from(direct)..];
+        let log = LogSettings { topic_prefix: format!("{}-floor-{run}", log.topic_prefix), ..log.clone() };
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", &log.bootstrap)
+            .create()
+            .context("cannot make a kafka client")?;
+        let echoes = Self { admin, names: hops.iter().map(|topic| log.topic_name(*topic)).collect(), log };
+        let topics: Vec<NewTopic<'_>> = echoes
+            .names
+            .iter()
+            .map(|name| NewTopic::new(name, echoes.log.partitions, TopicReplication::Fixed(1)))
+            .collect();
+        let made = runtime
+            .block_on(echoes.admin.create_topics(&topics, &options()))
+            .context("cannot create the floor's topics")?;
+        for result in made {
+            result.map_err(|(name, code)| anyhow::anyhow!("cannot create topic {name}: {code}"))?;
+        }
+        wait_for_topics(&echoes.log, hops, Duration::from_secs(20), &|| false)?;
+        Ok(echoes)
     }
-    let result =
-        wait_for_topics(&log, &HOPS, Duration::from_secs(20), &|| false).and_then(|()| echo(&log, plan, &names));
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    if let Err(error) = runtime.block_on(admin.delete_topics(&names, &options)) {
-        tracing::warn!(%error, "the floor's topics are left behind");
-    }
-    result
-}
 
-fn echo(log: &LogSettings, plan: &FloorPlan, [transactions, requests, ledger]: &[String; 3]) -> anyhow::Result<Floor> {
-    let read = |topic: &str| Reader::open(&log.bootstrap, &[(topic, log.partitions, Some(0))]);
-    let (first, second, last) = (read(transactions)?, read(requests)?, read(ledger)?);
-    let sender = Sender::open(&log.bootstrap, DELIVERY_TIMEOUT)?;
-    let schedule = Schedule::new(plan.rate, plan.warmup, plan.measured);
-    let stop = &AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let stopping = StopOnDrop(stop);
-        let stages = [(&first, requests, plan.sizes.request), (&second, ledger, plan.sizes.ledger)]
-            .map(|(reader, to, size)| scope.spawn(move || stage(log, reader, to, size, stop)));
-        let watch = scope.spawn(|| watch(&last, &schedule, plan.drain, stop));
-        let payload = vec![b' '; plan.sizes.transaction];
+    pub(crate) fn floor(&self) -> anyhow::Result<Floor> {
+        Ok(Floor { hops: self.names.len() - 1, latency: histogram()?, sent: 0, arrived: 0, slices: Vec::new() })
+    }
+
+    pub(crate) fn close(&self, runtime: &tokio::runtime::Runtime) {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        if let Err(error) = runtime.block_on(self.admin.delete_topics(&names, &options())) {
+            tracing::warn!(%error, "the floor's topics are left behind");
+        }
+    }
+
+    /// Measures one slice and adds it to `floor`. Its latencies alone.
+    pub(crate) fn measure(&self, plan: &FloorPlan<'_>, floor: &mut Floor) -> anyhow::Result<Histogram<u64>> {
+        let read = |topic: &String| Reader::open(&self.log.bootstrap, &[(topic, self.log.partitions, None)]);
+        let readers = self.names.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        let (last, between) = readers.split_last().context("no hops")?;
+        let sender = Sender::open(&self.log.bootstrap, DELIVERY_TIMEOUT)?;
+        let schedule = Schedule::new(plan.rate, plan.warmup, plan.measured);
+        let request = vec![b' '; plan.transaction_bytes + ENVELOPE_BYTES];
+        // Of the last two hops the first carries requests, the other ledger records.
+        let tails = [&request[..], plan.ledger_record];
+        let tails = &tails[tails.len() - between.len()..];
+        let stop = &AtomicBool::new(false);
+        let (latency, arrived) = std::thread::scope(|scope| {
+            let stopping = StopOnDrop(stop);
+            let stages: Vec<_> = between
+                .iter()
+                .zip(&self.names[1..])
+                .zip(tails)
+                .map(|((reader, to), tail)| scope.spawn(move || stage(&self.log.bootstrap, reader, to, tail, stop)))
+                .collect();
+            let watch = scope.spawn(|| watch(last, &schedule, plan, stop));
+            self.speak(&sender, &schedule, plan)?;
+            let watched = watch.join().map_err(|_| anyhow::anyhow!("the floor's reader died"))??;
+            drop(stopping);
+            for stage in stages {
+                stage.join().map_err(|_| anyhow::anyhow!("an echo stage died"))??;
+            }
+            anyhow::Ok(watched)
+        })?;
+        floor.latency.add(&latency)?;
+        floor.sent += schedule.end;
+        floor.arrived += arrived;
+        Ok(latency)
+    }
+
+    fn speak(&self, sender: &Sender, schedule: &Schedule, plan: &FloorPlan<'_>) -> anyhow::Result<()> {
+        let (_, approved) = std::sync::mpsc::sync_channel(1);
+        let mut traffic = Traffic::new(plan.fleet, &self.log, plan.slice, approved);
+        let envelope = if self.names.len() == 2 { ENVELOPE_BYTES } else { 0 };
         for n in 0..schedule.end {
+            let message = traffic.next(n, TimestampUs::from_micros(schedule.due_us(n)))?;
+            let mut payload = number(plan.slice, n);
+            payload.extend_from_slice(message.payload.as_bytes());
+            payload.resize(payload.len() + envelope - envelope.min(NUMBER_BYTES), b' ');
             sleep_until(schedule.due(n));
-            let key = format!("{}-{n}", plan.run);
-            sender.send_waiting(transactions, partition_of(&key, log.partitions).0, &key, &numbered(n, &payload))?;
+            let partition = partition_of(&message.key, self.log.partitions).0;
+            sender.send_waiting(&self.names[0], partition, &message.key, &payload)?;
         }
-        let (latency, arrived) = watch.join().map_err(|_| anyhow::anyhow!("the floor's reader died"))??;
-        drop(stopping);
-        for stage in stages {
-            stage.join().map_err(|_| anyhow::anyhow!("an echo stage died"))??;
-        }
-        Ok(Floor { latency, sent: schedule.end, arrived })
-    })
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)))
 }
 
 struct StopOnDrop<'a>(&'a AtomicBool);
@@ -107,23 +174,25 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// The message's number in its first twenty bytes.
-fn numbered(n: u64, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{n:020}").into_bytes();
-    bytes.extend_from_slice(payload.get(bytes.len()..).unwrap_or_default());
-    bytes
+fn number(slice: u32, n: u64) -> Vec<u8> {
+    format!("{:0NUMBER_BYTES$}", u64::from(slice) * SLICE_MESSAGES_MAX + n).into_bytes()
 }
 
-/// Consumes, changes the size, produces into the same partition.
-fn stage(log: &LogSettings, reader: &Reader, to: &str, size: usize, stop: &AtomicBool) -> anyhow::Result<()> {
-    let sender = Sender::open(&log.bootstrap, DELIVERY_TIMEOUT)?;
+fn number_of(slice: u32, payload: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(payload.get(..NUMBER_BYTES)?).ok()?;
+    let n = text.parse::<u64>().ok()?.checked_sub(u64::from(slice) * SLICE_MESSAGES_MAX)?;
+    (n < SLICE_MESSAGES_MAX).then_some(n)
+}
+
+/// Consumes, puts `tail` behind the number, produces into the same partition.
+fn stage(bootstrap: &str, reader: &Reader, to: &str, tail: &[u8], stop: &AtomicBool) -> anyhow::Result<()> {
+    let sender = Sender::open(bootstrap, DELIVERY_TIMEOUT)?;
     let mut failure = None;
     while !stop.load(Ordering::Relaxed) && failure.is_none() {
         reader.read(512, Duration::from_millis(50), |message| {
-            let mut payload = message.payload().unwrap_or_default().to_vec();
-            payload.resize(size, b' ');
+            let number = message.payload().and_then(|payload| payload.get(..NUMBER_BYTES)).unwrap_or_default();
             let key = std::str::from_utf8(message.key().unwrap_or_default()).unwrap_or_default();
-            if let Err(error) = sender.send_waiting(to, message.partition(), key, &payload) {
+            if let Err(error) = sender.send_waiting(to, message.partition(), key, &[number, tail].concat()) {
                 failure = Some(error);
             }
         });
@@ -134,19 +203,17 @@ fn stage(log: &LogSettings, reader: &Reader, to: &str, size: usize, stop: &Atomi
 fn watch(
     reader: &Reader,
     schedule: &Schedule,
-    drain: Duration,
+    plan: &FloorPlan<'_>,
     stop: &AtomicBool,
 ) -> anyhow::Result<(Histogram<u64>, u64)> {
     let (mut latency, mut arrived) = (histogram()?, 0_u64);
-    let end = schedule.due(schedule.end) + drain;
+    let end = schedule.due(schedule.end) + plan.drain;
     while arrived < schedule.end && Instant::now() < end && !stop.load(Ordering::Relaxed) {
         reader.read(1024, Duration::from_millis(50), |message| {
             let at = Instant::now();
-            let number = message.payload().and_then(|payload| payload.get(..20));
-            let Some(n) = number.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok())
-            else {
-                return;
-            };
+            let payload = message.payload().unwrap_or_default();
+            let Some(n) = number_of(plan.slice, payload) else { return };
+            let _ = black_box(serde_json::from_slice::<Record<'_>>(&payload[NUMBER_BYTES..]));
             arrived += 1;
             if schedule.measured(n) {
                 record(&mut latency, schedule.since_due(n, at));
@@ -154,4 +221,17 @@ fn watch(
         });
     }
     Ok((latency, arrived))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_of_another_slice_is_not_taken_for_ours() {
+        assert_eq!(number_of(3, &number(3, 17)), Some(17));
+        assert_eq!(number_of(2, &number(3, 17)), None);
+        assert_eq!(number_of(4, &number(3, 17)), None);
+        assert_eq!(number_of(3, b"17"), None);
+    }
 }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::floor::Floor;
-use super::step::Measured;
+use super::step::{Measured, Readings};
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
@@ -28,8 +28,8 @@ pub(crate) fn rows(measured: &Measured) -> Vec<Row> {
     if let Some(seen) = &measured.rows {
         rows.push(Row { name: "row in clickhouse", latency: seen.latency.clone() });
     }
-    if let Some((_, levels, _)) = &measured.readings {
-        rows.push(Row { name: "reading to level", latency: levels.latency.clone() });
+    if let Some(readings) = &measured.readings {
+        rows.push(Row { name: "reading to level", latency: readings.levels.latency.clone() });
     }
     rows
 }
@@ -59,7 +59,7 @@ pub(crate) fn table(rows: &[Row], seconds: f64) -> String {
 
 /// Everything about a step, in words and figures.
 pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
-    let seconds = exact(measured.schedule.measured_count()) / exact(measured.plan_rate.max(1));
+    let seconds = exact(measured.measured_count) / exact(measured.plan_rate.max(1));
     let mut all = rows(measured);
     let decided = measured.book.latency.clone();
     if let Some(floor) = floor {
@@ -67,18 +67,7 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
     }
     let mut text = table(&all, seconds);
     if let Some(floor) = floor {
-        let ratio = |quantile| {
-            exact(decided.value_at_quantile(quantile)) / exact(floor.latency.value_at_quantile(quantile).max(1))
-        };
-        let _ = writeln!(
-            text,
-            "decision consumed is {:.2} times the floor at p50, {:.2} at p99, {:.2} at p99.9 ({} of {} echoes arrived)",
-            ratio(0.5),
-            ratio(0.99),
-            ratio(0.999),
-            floor.arrived,
-            floor.sent
-        );
+        text += &above(&decided, floor);
     }
     let (once, missing, doubled) = counts(measured);
     let _ = writeln!(
@@ -86,12 +75,10 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
         "transactions and orders: {} sent, {} repeated; {once} decided once, {missing} missing, {doubled} doubled; {} replays; {} undelivered; {} undecided when the last was sent",
         measured.sent, measured.repeats, measured.book.replayed, measured.undelivered, measured.undecided_at_end
     );
-    if let Some((sent, levels, planned)) = &measured.readings {
+    if let Some(Readings { planned, sent, acknowledged, levels }) = &measured.readings {
         let _ = writeln!(
             text,
-            "readings: {} of {planned} sent, {} acknowledged; {} became a level once, {} missing, {} doubled",
-            sent.sent.load(std::sync::atomic::Ordering::Relaxed),
-            sent.acknowledged.load(std::sync::atomic::Ordering::Relaxed),
+            "readings: {sent} of {planned} sent, {acknowledged} acknowledged; {} became a level once, {} missing, {} doubled",
             levels.once(),
             levels.seen.iter().filter(|count| **count == 0).count(),
             levels.doubled()
@@ -111,6 +98,28 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
     }
     let codes: Vec<String> = measured.book.codes.iter().map(|(code, count)| format!("{code:?} {count}")).collect();
     let _ = writeln!(text, "answers: {}", codes.join(", "));
+    text
+}
+
+/// What the decision takes beyond the floor, over all slices and in the middle one of them.
+fn above(decided: &Histogram<u64>, floor: &Floor) -> String {
+    let between = |decided: &Histogram<u64>, floor: &Histogram<u64>, quantile| {
+        (exact(decided.value_at_quantile(quantile)) - exact(floor.value_at_quantile(quantile))) / 1000.0
+    };
+    let mut text = String::new();
+    for (name, quantile) in QUANTILES {
+        let mut slices: Vec<f64> =
+            floor.slices.iter().map(|slice| between(&slice.decision, &slice.floor, quantile)).collect();
+        slices.sort_by(f64::total_cmp);
+        let _ = writeln!(
+            text,
+            "above the floor at {name:<6}{:>8.2} ms over all; {:>8.2} ms in the middle of {} slices",
+            between(decided, &floor.latency, quantile),
+            slices.get(slices.len() / 2).copied().unwrap_or(f64::NAN),
+            slices.len()
+        );
+    }
+    let _ = writeln!(text, "floor: {} hops, {} of {} echoes arrived", floor.hops, floor.arrived, floor.sent);
     text
 }
 
@@ -134,10 +143,15 @@ pub(crate) fn json(measured: &Measured, floor: Option<&Floor>) -> Value {
         "latency_us": hops,
         "codes": codes,
         "clickhouse_rows": measured.rows.as_ref().map(|seen| seen.rows),
-        "readings": measured.readings.as_ref().map(|(_, levels, planned)| json!({
-            "planned": planned, "once": levels.once(), "doubled": levels.doubled(),
+        "readings": measured.readings.as_ref().map(|readings| json!({
+            "planned": readings.planned, "once": readings.levels.once(), "doubled": readings.levels.doubled(),
         })),
-        "floor": floor.map(|floor| json!({ "sent": floor.sent, "arrived": floor.arrived, "latency_us": quantiles(&floor.latency) })),
+        "floor": floor.map(|floor| json!({
+            "hops": floor.hops, "sent": floor.sent, "arrived": floor.arrived, "latency_us": quantiles(&floor.latency),
+            "slices_us": floor.slices.iter().map(|slice| json!({
+                "decision": quantiles(&slice.decision), "floor": quantiles(&slice.floor),
+            })).collect::<Vec<_>>(),
+        })),
     })
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Targets {
 pub(crate) struct Plan {
     pub(crate) step: u32,
     pub(crate) transactions_per_s: u64,
+    /// Write requests, as a producer does that knows the contract, instead of transactions that are routed first.
+    pub(crate) direct: bool,
     pub(crate) readings_per_s: u64,
     pub(crate) warmup: Duration,
     pub(crate) measured: Duration,
@@ -43,7 +45,8 @@ pub(crate) struct Plan {
 
 pub(crate) struct Measured {
     pub(crate) plan_rate: u64,
-    pub(crate) schedule: Schedule,
+    /// Messages whose latency counts.
+    pub(crate) measured_count: u64,
     /// Messages sent, without repeats.
     pub(crate) sent: u64,
     pub(crate) repeats: u64,
@@ -56,7 +59,47 @@ pub(crate) struct Measured {
     pub(crate) book: Book,
     pub(crate) rows: Option<Seen>,
     pub(crate) lines: Option<(Lines, Histogram<u64>)>,
-    pub(crate) readings: Option<(Arc<Sent>, Levels, u64)>,
+    pub(crate) readings: Option<Readings>,
+}
+
+/// What became of the tank readings.
+pub(crate) struct Readings {
+    pub(crate) planned: u64,
+    pub(crate) sent: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) levels: Levels,
+}
+
+impl Measured {
+    /// Adds a later slice of the same run.
+    pub(crate) fn absorb(&mut self, later: Self) -> anyhow::Result<()> {
+        self.measured_count += later.measured_count;
+        self.sent += later.sent;
+        self.repeats += later.repeats;
+        self.sent_bytes += later.sent_bytes;
+        self.undelivered = later.undelivered;
+        self.send_latency.add(&later.send_latency)?;
+        self.undecided_at_end = self.undecided_at_end.max(later.undecided_at_end);
+        self.book.absorb(later.book)?;
+        if let (Some(seen), Some(later)) = (&mut self.rows, later.rows) {
+            seen.latency.add(&later.latency)?;
+            seen.rows += later.rows;
+            seen.problem = later.problem.or(seen.problem.take());
+        }
+        if let (Some((lines, latency)), Some((later_lines, later_latency))) = (&mut self.lines, later.lines) {
+            latency.add(&later_latency)?;
+            lines.frames += later_lines.frames;
+            lines.problem = later_lines.problem.or(lines.problem.take());
+        }
+        if let (Some(readings), Some(later)) = (&mut self.readings, later.readings) {
+            readings.planned += later.planned;
+            readings.sent += later.sent;
+            readings.acknowledged += later.acknowledged;
+            readings.levels.latency.add(&later.levels.latency)?;
+            readings.levels.seen.extend(later.levels.seen);
+        }
+        Ok(())
+    }
 }
 
 struct Spoken {
@@ -121,7 +164,7 @@ pub(crate) fn hold(
         });
 
         let traffic = Traffic::new(fleet, log, plan.step, approved);
-        let spoken = speak(traffic, fleet, log, &schedule, sender, journal)?;
+        let spoken = speak(traffic, fleet, (log, plan.direct), &schedule, sender, journal)?;
         let undecided_at_end = spoken.sent.saturating_sub(book.lock().decided_messages);
         drain(plan.drain, spoken.sent, &book, sender)?;
         if let Some(mqtt_levels) = &levels {
@@ -151,7 +194,7 @@ pub(crate) fn hold(
         });
         Ok(Measured {
             plan_rate: plan.transactions_per_s,
-            schedule,
+            measured_count: schedule.measured_count(),
             sent: spoken.sent,
             repeats: spoken.repeats,
             sent_bytes: spoken.bytes,
@@ -161,7 +204,12 @@ pub(crate) fn hold(
             book,
             rows: rows.transpose()?,
             lines: lines.transpose()?,
-            readings: levels.transpose()?.map(|levels| (Arc::clone(&sent_readings), levels, reading_schedule.end)),
+            readings: levels.transpose()?.map(|levels| Readings {
+                planned: reading_schedule.end,
+                sent: sent_readings.sent.load(Ordering::Relaxed),
+                acknowledged: sent_readings.acknowledged.load(Ordering::Relaxed),
+                levels,
+            }),
         })
     })
 }
@@ -174,8 +222,8 @@ fn empty_book() -> anyhow::Result<Book> {
         codes: std::collections::BTreeMap::new(),
         positions: Vec::new(),
         decided_messages: 0,
-        ledger_bytes: 0,
         last_at: None,
+        sample: None,
     })
 }
 
@@ -193,18 +241,23 @@ impl Drop for EndOnDrop<'_> {
 fn speak(
     mut traffic: Traffic<'_>,
     fleet: &Fleet,
-    log: &LogSettings,
+    (log, direct): (&LogSettings, bool),
     schedule: &Schedule,
     sender: &mut Sender,
     journal: &mut Journal,
 ) -> anyhow::Result<Spoken> {
-    let topics = [Topic::Transactions, Topic::Commands].map(|topic| (topic, log.topic_name(topic)));
+    let topics = [Topic::Transactions, Topic::Commands, Topic::Requests].map(|topic| (topic, log.topic_name(topic)));
     let mut spoken = Spoken { sent: 0, repeats: 0, bytes: 0, latency: super::book::histogram()?, fresh: Vec::new() };
     let mut resent = Instant::now();
     for n in 0..schedule.end {
-        let message = traffic.next(n, TimestampUs::from_micros(schedule.due_us(n)))?;
+        let due = TimestampUs::from_micros(schedule.due_us(n));
+        let mut message = traffic.next(n, due)?;
+        let contract = &fleet.contracts[message.contract];
         if !message.repeat {
-            journal.sent(message.topic, &fleet.contracts[message.contract], &message.payload)?;
+            journal.sent(message.topic, contract, &message.payload)?;
+        }
+        if direct {
+            message = message.as_request(contract, log, due);
         }
         if schedule.due(n) > Instant::now() {
             journal.flush()?;

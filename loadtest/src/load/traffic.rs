@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 
 use model::{
-    AuthCode, CardData, Device, Entry, FORMAT_VERSION, IdempotencyKey, Item, LocalTime, LogSettings, Millilitres,
-    Offline, Original, Prompts, TimestampUs, Topic, Transaction, TransactionKind, Unit,
+    AuthCode, CardData, ContractId, Device, Entry, FORMAT_VERSION, IdempotencyKey, Item, LocalTime, LogSettings,
+    Millilitres, Offline, Original, Prompts, TimestampUs, Topic, Transaction, TransactionKind, Unit,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -30,6 +30,25 @@ pub(crate) struct Outgoing {
     pub(crate) payload: String,
     /// It repeats an earlier message.
     pub(crate) repeat: bool,
+}
+
+impl Outgoing {
+    /// The same for `fuel.requests`, where the contract decides about the partition.
+    pub(crate) fn as_request(&self, contract: &ContractId, log: &LogSettings, received_at: TimestampUs) -> Self {
+        let body = if self.topic == Topic::Commands { "command" } else { "transaction" };
+        Self {
+            topic: Topic::Requests,
+            partition: log.partition_of(contract.as_str()).0,
+            key: contract.to_string(),
+            contract: self.contract,
+            payload: format!(
+                r#"{{"v":{FORMAT_VERSION},"received_at_us":{},"contract":"{contract}","body":{{"{body}":{}}}}}"#,
+                received_at.get(),
+                self.payload
+            ),
+            repeat: self.repeat,
+        }
+    }
 }
 
 /// A preauthorization that the ledger approved.
@@ -204,4 +223,45 @@ fn spread(first: u64) -> u64 {
 /// What the keys of a step begin with.
 pub(crate) fn step_prefix(run: &str, step: u32) -> String {
     format!("{run}.{step}-")
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Request, RequestBody};
+
+    use super::*;
+
+    #[test]
+    fn a_producer_that_knows_the_contract_writes_what_the_router_would_without_an_origin() {
+        let log = LogSettings { bootstrap: String::new(), topic_prefix: "fuel".into(), partitions: 4 };
+        let fleet = Fleet::new("r", 3, 7).expect("a fleet");
+        let (_, approved) = std::sync::mpsc::sync_channel(1);
+        let mut traffic = Traffic::new(&fleet, &log, 1, approved);
+        let at = TimestampUs::from_micros(1_700_000_000_000_000);
+        let (mut transactions, mut orders) = (0, 0);
+        for n in 0..2_000 {
+            let message = traffic.next(n, at).expect("a message");
+            let contract = &fleet.contracts[message.contract];
+            let sent = message.as_request(contract, &log, at);
+            let request: Request = serde_json::from_str(&sent.payload).expect("a request");
+            assert_eq!(
+                (request.origin, request.received_at_us, &request.contract),
+                (None, at, &Some(contract.clone()))
+            );
+            assert_eq!((sent.topic, sent.partition), (Topic::Requests, log.partition_of(request.key()).0));
+            let body = match &request.body {
+                RequestBody::Transaction(transaction) => {
+                    transactions += 1;
+                    serde_json::to_string(transaction)
+                }
+                RequestBody::Command(order) => {
+                    orders += 1;
+                    assert_eq!(&order.contract, contract);
+                    serde_json::to_string(order)
+                }
+            };
+            assert_eq!(body.expect("JSON"), message.payload);
+        }
+        assert!(transactions > 1_000 && orders > 0, "{transactions} transactions, {orders} orders");
+    }
 }
