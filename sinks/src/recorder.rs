@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use metrics::Counter;
 use model::{LogSettings, PartitionId, Topic};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -41,10 +42,17 @@ pub struct Recorder {
 
 struct Inner {
     producer: ThreadedProducer<Deliveries>,
-    /// Topic names in the order of [`Topic::ALL`].
-    names: Vec<String>,
+    /// In the order of [`Topic::ALL`].
+    topics: Vec<Destination>,
     /// Set while callers wait for room, so that it is said once.
     full: AtomicBool,
+}
+
+/// A topic as it is written to: finding name and meters anew for each record would cost more than the record's way.
+struct Destination {
+    name: String,
+    appended: Counter,
+    appended_bytes: Counter,
 }
 
 impl Recorder {
@@ -61,8 +69,13 @@ impl Recorder {
             .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES_MAX)
             .create_with_context(Deliveries)
             .map_err(Error::kafka("opening a Kafka producer"))?;
-        let names = Topic::ALL.iter().map(|topic| settings.topic_name(*topic)).collect();
-        Ok(Self { inner: Arc::new(Inner { producer, names, full: AtomicBool::new(false) }) })
+        let destination = |topic: &Topic| Destination {
+            name: settings.topic_name(*topic),
+            appended: metrics::counter!("forecourt_record_appended_total", "topic" => kafka::label(*topic)),
+            appended_bytes: metrics::counter!("forecourt_record_appended_bytes_total", "topic" => kafka::label(*topic)),
+        };
+        let topics = Topic::ALL.iter().map(destination).collect();
+        Ok(Self { inner: Arc::new(Inner { producer, topics, full: AtomicBool::new(false) }) })
     }
 
     /// Queues one record; waits while the queue is full. It is durable after the next successful [`Recorder::flush`].
@@ -104,7 +117,7 @@ impl Recorder {
 impl Inner {
     fn send(&self, topic: Topic, partition: PartitionId, key: &str, payload: &[u8]) -> Result<(), Error> {
         let place = Topic::ALL.iter().position(|known| *known == topic).unwrap_or(0);
-        let name = &self.names[place];
+        let Destination { name, appended, appended_bytes } = &self.topics[place];
         let mut record = BaseRecord::to(name).partition(partition.0).key(key).payload(payload);
         loop {
             match self.producer.send(record) {
@@ -123,9 +136,8 @@ impl Inner {
             }
         }
         self.full.store(false, Ordering::Relaxed);
-        metrics::counter!("forecourt_record_appended_total", "topic" => kafka::label(topic)).increment(1);
-        metrics::counter!("forecourt_record_appended_bytes_total", "topic" => kafka::label(topic))
-            .increment(payload.len() as u64);
+        appended.increment(1);
+        appended_bytes.increment(payload.len() as u64);
         Ok(())
     }
 }
