@@ -23,9 +23,9 @@ const BATCH_MAX: usize = 512;
 const BULK_MAX: usize = 8192;
 const WAIT: Duration = Duration::from_millis(100);
 /// Levels and minutes may be so much later: a gauge reports once a minute.
-const STATIONS_GATHER: Duration = Duration::from_millis(20);
+const STATIONS_GATHER: Duration = Duration::from_millis(50);
 /// The page shows a decision, and counts its latency, up to so much later: an eye does not see it, the broker does.
-const SCREENS_GATHER: Duration = Duration::from_millis(5);
+const SCREENS_GATHER: Duration = Duration::from_millis(25);
 /// How often the stations learn what time it is, for idle partitions.
 const TICK: Duration = Duration::from_millis(250);
 

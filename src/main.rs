@@ -5,6 +5,7 @@ mod config;
 mod engines;
 mod flows;
 mod owner;
+mod priority;
 mod serve;
 
 use std::io::IsTerminal;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
-use crate::flows;
+use crate::{flows, priority};
 
 /// Batches between a dataflow and its recorder: at most this many wait.
 const OUTPUT_BATCHES_MAX: usize = 256;
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let mut parts = Parts::new();
+    let mut parts = Parts::new()?;
     health.require("ledger");
     health.require("stations");
     let mut stopped = std::pin::pin!(stopped);
@@ -91,7 +91,7 @@ async fn start(
 
     {
         let (log, stop) = (log.clone(), parts.stop_now.clone());
-        parts.thread("screens", move || flows::screens(&log, &screen_feed, &stop))?;
+        parts.aside("screens", move || flows::screens(&log, &screen_feed, &stop))?;
     }
     start_ledger(config, parts).await?;
     health.set("ledger", true, "deciding");
@@ -218,7 +218,6 @@ async fn start_ledger(config: &Config, parts: &mut Parts) -> anyhow::Result<()> 
 /// The stations: recover, take over, derive, record, watch.
 async fn start_stations(config: &Config, parts: &mut Parts) -> anyhow::Result<()> {
     let log = config.log();
-    let recorder = Arc::new(Recorder::open(&log)?);
     let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
     let settings = stations::Config {
         workers: config.stations.workers,
@@ -227,22 +226,29 @@ async fn start_stations(config: &Config, parts: &mut Parts) -> anyhow::Result<()
         clock_ahead_max_us: config.stations.clock_ahead_max.map(crate::config::Span::micros),
         ..stations::Config::default()
     };
-    let dataflow = stations::spawn(settings, outputs);
-    parts.recorder(recorder.clone(), {
+    // All of it gives way, so it begins on a thread that does.
+    let log_ = log.clone();
+    let (recorder, dataflow) = parts
+        .background()
+        .spawn_blocking(move || anyhow::Ok((Arc::new(Recorder::open(&log_)?), stations::spawn(settings, outputs))))
+        .await??;
+    parts.recorder_aside(recorder.clone(), {
         let recorder = recorder.clone();
         move || flows::record_stations(&recorded, &recorder)
     })?;
     let stop = parts.stop_now.clone();
     let (log_, stop_) = (log.clone(), stop.clone());
-    let (dataflow, recovered) = tokio::task::spawn_blocking(move || {
-        let recovered = flows::recover_stations(&log_, &dataflow, &recorder, &stop_);
-        (dataflow, recovered)
-    })
-    .await?;
+    let (dataflow, recovered) = parts
+        .background()
+        .spawn_blocking(move || {
+            let recovered = flows::recover_stations(&log_, &dataflow, &recorder, &stop_);
+            (dataflow, recovered)
+        })
+        .await?;
     let owner = recovered?;
     let (log_, stop_) = (log.clone(), stop.clone());
-    parts.thread("stations-owner", move || owner.watch::<StationRecord>(&log_, &stop_))?;
-    parts.thread("stations-inputs", move || {
+    parts.aside("stations-owner", move || owner.watch::<StationRecord>(&log_, &stop_))?;
+    parts.aside("stations-inputs", move || {
         let result = flows::station_inputs(&log, &dataflow, &stop);
         dataflow.join();
         result
@@ -259,24 +265,50 @@ struct Parts {
     stop_later: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     tasks: tokio::task::JoinSet<()>,
+    /// Where the tasks run, and what they start: no decision waits for them.
+    background: Background,
     recorders: Vec<Arc<Recorder>>,
     failed: mpsc::Sender<anyhow::Error>,
     failures: mpsc::Receiver<anyhow::Error>,
 }
 
 impl Parts {
-    fn new() -> Self {
+    fn new() -> anyhow::Result<Self> {
         let (failed, failures) = mpsc::channel(16);
-        Self {
+        let background = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("background")
+            .on_thread_start(priority::give_way)
+            .build()
+            .context("the async runtime cannot start")?;
+        let background = Background(Some(background));
+        Ok(Self {
             stop_now: Arc::default(),
             stop_async: watch::Sender::new(false),
             stop_later: watch::Sender::new(false),
             threads: Vec::new(),
             tasks: tokio::task::JoinSet::new(),
+            background,
             recorders: Vec::new(),
             failed,
             failures,
-        }
+        })
+    }
+
+    fn background(&self) -> &tokio::runtime::Handle {
+        self.background.handle()
+    }
+
+    /// As [`Self::thread`], for what no decision waits for.
+    fn aside(
+        &mut self,
+        name: &'static str,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.thread(name, move || {
+            priority::give_way();
+            body()
+        })
     }
 
     /// A thread whose error ends the process.
@@ -305,14 +337,25 @@ impl Parts {
         self.thread("record", body)
     }
 
+    /// As [`Self::recorder`], for what no decision waits for.
+    fn recorder_aside(
+        &mut self,
+        recorder: Arc<Recorder>,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.recorders.push(recorder);
+        self.aside("record-stations", body)
+    }
+
     /// A task whose error ends the process.
     fn task(&mut self, name: &'static str, body: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let failed = self.failed.clone();
-        self.tasks.spawn(async move {
+        let body = async move {
             if let Err(error) = body.await {
                 let _ = failed.try_send(error.context(format!("{name} failed")));
             }
-        });
+        };
+        self.tasks.spawn_on(body, self.background.handle());
     }
 
     /// Readers first, then what they feed, the page last.
@@ -331,5 +374,25 @@ impl Parts {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FLUSH_MAX, all).await;
         Ok(flushed?)
+    }
+}
+
+/// A runtime that may be dropped inside another one: its threads are left to end by themselves.
+struct Background(Option<tokio::runtime::Runtime>);
+
+impl Background {
+    fn handle(&self) -> &tokio::runtime::Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle(),
+            None => unreachable!("it is taken by drop alone"),
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

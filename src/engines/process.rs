@@ -29,13 +29,11 @@ pub(super) fn bind_to_this_thread(command: &mut Command) {
 
 /// The child takes second place when processors are scarce.
 pub(super) fn give_way(command: &mut Command) {
-    const NICENESS: libc::c_int = 10;
     let before_exec = || {
-        // SAFETY: a plain system call, allowed between fork and exec. Where it is refused, the child runs as usual.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+        crate::priority::give_way();
         Ok(())
     };
-    // SAFETY: the closure makes a system call and allocates nothing.
+    // SAFETY: the closure makes system calls and allocates nothing.
     unsafe { command.pre_exec(before_exec) };
 }
 
