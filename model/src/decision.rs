@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AuthCode, Closure, Currency, DriverId, FraudRule, IdempotencyKey, LimitMode, Measure, Millilitres,
-    MinorUnits, ProductCode, ProductSelector, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, VehicleId,
+    MinorUnits, ProductCode, ProductSelector, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, VehicleId, Window,
 };
 
 /// The recorded answer to one transaction. The same idempotency key gets the same decision; only `replayed` differs.
@@ -180,6 +180,8 @@ pub struct Headroom {
     pub measure: Measure,
     #[serde(default, skip_serializing_if = "LimitMode::is_decline")]
     pub mode: LimitMode,
+    /// The time over which its usage adds up: `Lifetime` for `balance`.
+    pub span: Window,
     /// The window in words, for example `day 2026-01-14 Asia/Almaty`.
     pub window: String,
     /// The window as a number: its days, weeks, … since 1970 for calendar windows, its end in µs for rolling ones.
@@ -218,12 +220,28 @@ pub struct Balance {
 }
 
 /// What one rule found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RiskFinding {
     pub rule: FraudRule,
     pub mode: RuleMode,
-    /// The measured value against its threshold, in words.
-    pub value: String,
+    pub measured: RiskMeasure,
+}
+
+/// What a rule measured, against its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskMeasure {
+    /// Purchases of the card in so many minutes, this one among them, and from how many on that is unusual.
+    Velocity { purchases: u32, minutes: u32, unusual_from: u32 },
+    /// The way from the last purchase by road, the time since then, the speed that this takes, and the most that is believed.
+    /// No speed when no time lies between.
+    Travel {
+        km: u32,
+        minutes: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kmh: Option<u32>,
+        kmh_most: u32,
+    },
 }
 
 /// A remark with its figures.
@@ -240,11 +258,15 @@ pub enum Note {
     CardBlocked {
         actor: Actor,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
     },
     CardClosed(Closure),
     ContractBlocked {
         actor: Actor,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
     },
     ValidFrom(TimestampUs),
     ValidTo(TimestampUs),

@@ -28,7 +28,7 @@ pub use card_table::CardEntry;
 pub use command::{Command, CommandMessage, FraudRule, RuleMode, WeekStart};
 pub use decision::{
     Allowed, Balance, Code, Decision, Difference, Headroom, Hold, Languages, Malformed, Note, OriginalState,
-    RiskFinding, Texts, Verdict,
+    RiskFinding, RiskMeasure, Texts, Verdict,
 };
 pub use ids::{
     AuthCode, CardToken, ContractId, DriverId, GroupId, IdError, IdempotencyKey, LimitId, ProductCode, RegionId,
