@@ -8,6 +8,8 @@ mod english;
 mod figures;
 mod kazakh;
 mod russian;
+#[cfg(test)]
+mod tests;
 
 use model::{
     Balance, Code, Currency, Headroom, Languages, Millilitres, MinorUnits, Note, Original, Prompt, RiskFinding,
@@ -195,6 +197,10 @@ impl<'a> Subject<'a> {
     /// Approved, and a limit said how much.
     fn cut(&self) -> bool {
         self.verdict == Verdict::Partial || self.verdict == Verdict::Approve && self.fill_up && self.asks()
+    }
+    /// What is told as left was left before, and is not any more.
+    fn took(&self) -> bool {
+        self.cut() && self.kind != TransactionKind::DryRun
     }
     /// A wish that was understood and not granted as it was.
     fn tells_what_was_asked(&self) -> bool {

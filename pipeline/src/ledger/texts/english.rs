@@ -195,18 +195,21 @@ impl Language for English {
         let figure = |value| Figure(headroom.measure, value, subject);
         let (name, time) = (Name(headroom, subject), Time(headroom.span));
         let whole = figure(headroom.limit_value);
+        let has = if subject.took() { "had" } else { "has" };
         if headroom.span == Window::PerTransaction {
             return format!("{owner} is limited to {whole} at a time{name}");
         }
         match (headroom.left, headroom.measure) {
-            (..0, _) => format!("{owner} is {} over {whole} {time}{name}", figure(headroom.left.saturating_neg())),
-            (0, Measure::Count) => format!("{owner} has none of {whole} left {time}{name}"),
-            (0, Measure::Volume | Measure::Money) => format!("{owner} has nothing of {whole} left {time}{name}"),
+            (..0, _) => {
+                format!("{owner} is {} over the limit of {whole} {time}{name}", figure(headroom.left.saturating_neg()))
+            }
+            (0, Measure::Count) => format!("{owner} {has} none of {whole} left {time}{name}"),
+            (0, Measure::Volume | Measure::Money) => format!("{owner} {has} nothing of {whole} left {time}{name}"),
             (left, Measure::Count) => {
-                format!("{owner} has {} of {whole} left {time}{name}", ENGLISH.whole(left))
+                format!("{owner} {has} {} of {whole} left {time}{name}", ENGLISH.whole(left))
             }
             (left, Measure::Volume | Measure::Money) => {
-                format!("{owner} has {} of {whole} left {time}{name}", figure(left))
+                format!("{owner} {has} {} of {whole} left {time}{name}", figure(left))
             }
         }
     }
@@ -306,7 +309,7 @@ impl Language for English {
                 format!("{} {state}", original_or(subject))
             }
             Note::Sold { ml, minor } if subject.code == Code::AmountMismatch => format!(
-                "{} cannot come back to card {card}: {} was sold",
+                "{} cannot come back to card {card}: {} were sold",
                 Priced(subject.asked, subject),
                 Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject)
             ),

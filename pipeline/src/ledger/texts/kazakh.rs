@@ -36,7 +36,7 @@ impl Language for Kazakh {
             }
             Code::CardExpired => "Бас тартылды. Картаның мерзімі өткен",
             Code::CardNotYet => "Бас тартылды. Карта әлі күшіне енген жоқ",
-            Code::Product => "Бас тартылды. Бұл тауар картаға рұқсат етілмеген",
+            Code::Product => "Бас тартылды. Бұл тауарға карта бойынша рұқсат жоқ",
             Code::Site => "Бас тартылды. Карта бұл станцияда қабылданбайды",
             Code::Time => "Бас тартылды. Карта бұл уақытта қабылданбайды",
             Code::EntryMethod => "Бас тартылды. Картаны басқа тәсілмен оқытыңыз",
@@ -195,8 +195,9 @@ impl Language for Kazakh {
         let figure = |value| Figure(headroom.measure, value, subject);
         let (name, time) = (Name(headroom, subject), Time(headroom.span));
         let whole = figure(headroom.limit_value);
+        let remains = if subject.took() { "қалған еді" } else { "қалды" };
         if headroom.span == Window::PerTransaction {
-            return format!("{owner} бір реттік сатып алу лимиті – {whole}{name}");
+            return format!("{owner} бір сатып алуға арналған лимит – {whole}{name}");
         }
         match (headroom.left, headroom.measure) {
             (..0, _) => {
@@ -207,7 +208,7 @@ impl Language for Kazakh {
             (0, Measure::Volume | Measure::Money) => {
                 format!("{owner} {time} {whole} лимитінен ештеңе қалмады{name}")
             }
-            (left, _) => format!("{owner} {time} {whole} лимитінен {} қалды{name}", figure(left)),
+            (left, _) => format!("{owner} {time} {whole} лимитінен {} {remains}{name}", figure(left)),
         }
     }
 
@@ -325,7 +326,10 @@ impl Language for Kazakh {
     }
 
     fn finding(finding: &RiskFinding) -> String {
-        let trial = if finding.mode == RuleMode::Shadow { "Сынақ режимінде: " } else { "" };
+        let (trial, before) = match finding.mode {
+            RuleMode::Shadow => ("Сынақ режимінде: ", "алдыңғы"),
+            RuleMode::Off | RuleMode::Flag | RuleMode::Decline => ("", "Алдыңғы"),
+        };
         match finding.measured {
             RiskMeasure::Velocity { purchases, minutes, unusual_from } => {
                 format!(
@@ -333,12 +337,12 @@ impl Language for Kazakh {
                 )
             }
             RiskMeasure::Travel { km, minutes, kmh: Some(kmh), kmh_most } => format!(
-                "{trial}алдыңғы сатып алу орнынан {} км, арасы {minutes} минут: жылдамдық {} км/сағ болар еді, сенімді шегі – {kmh_most} км/сағ",
+                "{trial}{before} сатып алу орнынан {} км, арасы {minutes} минут: жылдамдық {} км/сағ болар еді, сенімді шегі – {kmh_most} км/сағ",
                 KAZAKH.whole(km),
                 KAZAKH.whole(kmh)
             ),
             RiskMeasure::Travel { km, kmh: None, .. } => {
-                format!("{trial}дәл сол сәтте алдыңғы сатып алу орнынан {} км қашықтықта", KAZAKH.whole(km))
+                format!("{trial}{before} сатып алу орнынан {} км қашықтықта, дәл сол сәтте", KAZAKH.whole(km))
             }
         }
     }

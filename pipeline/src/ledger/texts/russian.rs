@@ -194,6 +194,7 @@ impl Language for Russian {
         let figure = |value| Figure(headroom.measure, value, subject);
         let (name, time) = (Name(headroom, subject), Time(headroom.span));
         let whole = figure(headroom.limit_value);
+        let remains = if subject.took() { "оставалось" } else { "осталось" };
         if headroom.span == Window::PerTransaction {
             return format!("По {owner} лимит одной покупки – {whole}{name}");
         }
@@ -212,10 +213,10 @@ impl Language for Russian {
             }
             (left, Measure::Count) => {
                 let (left, value) = (RUSSIAN.whole(left), RUSSIAN.whole(headroom.limit_value));
-                format!("По {owner} {time} осталось покупок: {left} из {value}{name}")
+                format!("По {owner} {time} {remains} покупок: {left} из {value}{name}")
             }
             (left, Measure::Volume | Measure::Money) => {
-                format!("По {owner} {time} осталось {} из {whole}{name}", figure(left))
+                format!("По {owner} {time} {remains} {} из {whole}{name}", figure(left))
             }
         }
     }

@@ -103,7 +103,7 @@ pub(super) fn money(subject: &Subject<'_>, balance: &Balance) -> String {
     let mut text = if available < 0 {
         format!("{contract} is {} beyond what it has", in_words(available.saturating_neg()))
     } else {
-        format!("{contract} has {} available", in_words(available))
+        format!("{contract} {} {} available", if subject.took() { "had" } else { "has" }, in_words(available))
     };
     let parts = [
         ("own money ", balance.own),

@@ -108,7 +108,8 @@ pub(super) fn money(subject: &Subject<'_>, balance: &Balance) -> String {
     let mut text = if available < 0 {
         format!("{owner} артық жұмсалғаны – {}", in_words(available.saturating_neg()))
     } else {
-        format!("{owner} қолжетімді сома – {}", in_words(available))
+        let was = if subject.took() { " болған" } else { "" };
+        format!("{owner} қолжетімді сома – {}{was}", in_words(available))
     };
     let parts = [
         ("меншікті қаражат ", balance.own),
@@ -177,7 +178,7 @@ pub(super) struct Name<'a>(pub(super) &'a Headroom, pub(super) &'a Subject<'a>);
 impl Display for Name<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(headroom, subject) = self;
-        let kind = if headroom.span == Window::OneOff { "бір жолғы лимит" } else { "лимит" };
+        let kind = if headroom.span == Window::OneOff { "бір реттік лимит" } else { "лимит" };
         write!(f, " ({kind}: {}", headroom.limit)?;
         match &headroom.product {
             ProductSelector::All => {}

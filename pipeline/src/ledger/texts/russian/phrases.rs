@@ -104,7 +104,8 @@ pub(super) fn money(subject: &Subject<'_>, balance: &Balance) -> String {
     let mut text = if available < 0 {
         format!("По договору{contract} перерасход {}", in_words(available.saturating_neg()))
     } else {
-        format!("По договору{contract} доступно {}", in_words(available))
+        let was = if subject.took() { "было " } else { "" };
+        format!("По договору{contract} {was}доступно {}", in_words(available))
     };
     let parts = [
         ("собственные средства ", balance.own),
