@@ -66,7 +66,7 @@ ALTER TABLE ledger_facts
     ADD COLUMN IF NOT EXISTS credited_minor Int64 COMMENT 'what the top-up of a register line had',
     ADD COLUMN IF NOT EXISTS percent UInt8 COMMENT 'of the credit line in use',
     ADD COLUMN IF NOT EXISTS unbilled_minor Int64 COMMENT 'the contract after all facts of the record',
-    ADD COLUMN IF NOT EXISTS json String CODEC(ZSTD(1)) COMMENT 'the whole fact where it changes rules or parties',
+    ADD COLUMN IF NOT EXISTS json String COMMENT 'the whole fact where it changes rules or parties' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS item_product Array(LowCardinality(String)) COMMENT 'the item columns have one entry for each line',
     ADD COLUMN IF NOT EXISTS item_group Array(LowCardinality(String)),
     ADD COLUMN IF NOT EXISTS item_qty_ml Array(Int64) COMMENT 'signed like the sums',

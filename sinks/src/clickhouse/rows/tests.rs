@@ -57,7 +57,13 @@ fn decided(kind: &str, verdict: &str, more: &str) -> String {
 fn an_authorization_is_a_row_with_its_decision_its_lines_and_the_limit_that_cut_it() {
     let binding = r#""binding":{"limit":"L-77","scope":{"group":"trucks"},"measure":"volume","span":{"calendar":{"unit":"day","count":1}},
         "window":"day 2026-01-14 Asia/Almaty","limit_value":200000,"used":150000,"held":0,"left":50000},"#;
-    check(Source::Ledger, &[&outcome(5, &format!("[{}]", decided("preauth", "partial", binding)))], &expect![[r#"amount_minor=466700 auth_code="2-7" author="portal" card="card-1" card_group="trucks" code="LIMIT_PERIOD" credit_minor=500 currency="RUB" discount_minor=10000 driver="D-7" held_minor=20 item_amount_minor=[406700,60000] item_discount_minor=[10000,0] item_group=["FUEL",""] item_pieces=[0,2] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[60000,0] kind="decided" limit_id="L-77" limit_left=50000 odometer=120500 own_minor=1000 period="day 2026-01-14 Asia/Almaty" pieces=2 product="DIESEL" qty_ml=60000 site="S-1" terminal="T-1" transaction_kind="preauth" unbilled_minor=30 vehicle="A123BC" verdict="partial""#]]);
+    check(
+        Source::Ledger,
+        &[&outcome(5, &format!("[{}]", decided("preauth", "partial", binding)))],
+        &expect![[
+            r#"amount_minor=466700 auth_code="2-7" author="portal" card="card-1" card_group="trucks" code="LIMIT_PERIOD" credit_minor=500 currency="RUB" discount_minor=10000 driver="D-7" held_minor=20 item_amount_minor=[406700,60000] item_discount_minor=[10000,0] item_group=["FUEL",""] item_pieces=[0,2] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[60000,0] kind="decided" limit_id="L-77" limit_left=50000 odometer=120500 own_minor=1000 period="day 2026-01-14 Asia/Almaty" pieces=2 product="DIESEL" qty_ml=60000 site="S-1" terminal="T-1" transaction_kind="preauth" unbilled_minor=30 vehicle="A123BC" verdict="partial""#
+        ]],
+    );
 }
 
 #[test]
@@ -75,11 +81,15 @@ fn a_refund_or_a_void_takes_off_what_a_sale_put_on() {
         )
     };
     let facts = [captured(297_800), posted("refunded"), posted("voided"), captured(-297_800)].join(",");
-    check(Source::Ledger, &[&outcome(5, &format!("[{facts}]"))], &expect![[r#"
+    check(
+        Source::Ledger,
+        &[&outcome(5, &format!("[{facts}]"))],
+        &expect![[r#"
         amount_minor=297800 auth_code="A2" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" discount_minor=10000 held_minor=20 item_amount_minor=[267800,30000] item_discount_minor=[10000,0] item_group=["",""] item_pieces=[0,1] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[40000,0] kind="captured" own_minor=1000 pieces=1 product="DIESEL" qty_ml=40000 site="S-1" terminal="T-1" unbilled_minor=30
         amount_minor=-297800 auth_code="A1" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" discount_minor=-10000 fact=1 held_minor=20 item_amount_minor=[-267800,-30000] item_discount_minor=[-10000,0] item_group=["",""] item_pieces=[0,-1] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[-40000,0] kind="refunded" own_minor=1000 pieces=-1 product="DIESEL" qty_ml=-40000 site="S-1" unbilled_minor=30
         amount_minor=-297800 auth_code="A1" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" discount_minor=-10000 fact=2 held_minor=20 item_amount_minor=[-267800,-30000] item_discount_minor=[-10000,0] item_group=["",""] item_pieces=[0,-1] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[-40000,0] kind="voided" own_minor=1000 pieces=-1 product="DIESEL" qty_ml=-40000 site="S-1" unbilled_minor=30
-        amount_minor=-297800 auth_code="A2" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" discount_minor=-10000 fact=3 held_minor=20 item_amount_minor=[-267800,-30000] item_discount_minor=[-10000,0] item_group=["",""] item_pieces=[0,-1] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[-40000,0] kind="captured" own_minor=1000 pieces=-1 product="DIESEL" qty_ml=-40000 site="S-1" terminal="T-1" unbilled_minor=30"#]]);
+        amount_minor=-297800 auth_code="A2" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" discount_minor=-10000 fact=3 held_minor=20 item_amount_minor=[-267800,-30000] item_discount_minor=[-10000,0] item_group=["",""] item_pieces=[0,-1] item_price_e4=[694500,3000000] item_product=["DIESEL","WIPER"] item_qty_ml=[-40000,0] kind="captured" own_minor=1000 pieces=-1 product="DIESEL" qty_ml=-40000 site="S-1" terminal="T-1" unbilled_minor=30"#]],
+    );
 }
 
 #[test]
@@ -126,7 +136,10 @@ fn a_change_of_rules_is_kept_whole_and_every_fact_has_its_name() {
         {"restriction_removed":{"restriction":"R-1"}},{"policy_set":{"scope":"contract","policy":null}},
         {"rule_set":{"rule":"velocity","mode":"flag"}},{"command_refused":{"code":"CARD_EXISTS","message":"no"}},"command_repeated",
         {"reversed":{"card":"card-1","auth_code":"A1","reason":"pump broke"}},{"hold_expired":{"card":"card-1","auth_code":"A1"}}]"#;
-    check(Source::Ledger, &[&outcome(5, facts)], &expect![[r#"
+    check(
+        Source::Ledger,
+        &[&outcome(5, facts)],
+        &expect![[r#"
         author="portal" credit_minor=500 currency="RUB" held_minor=20 json="{\"contract_opened\":{\"name\":\"Trans\",\"currency\":\"RUB\",\"time_zone\":\"Asia/Almaty\"}}" kind="contract_opened" own_minor=1000 unbilled_minor=30
         author="portal" credit_minor=500 currency="RUB" fact=1 held_minor=20 json="{\"term_set\":{\"valid_from_us\":5,\"valid_to_us\":null}}" kind="term_set" own_minor=1000 unbilled_minor=30
         actor="issuer_credit" author="portal" credit_minor=500 currency="RUB" fact=2 held_minor=20 json="{\"contract_blocked\":{\"actor\":\"issuer_credit\",\"reason\":\"debt\"}}" kind="contract_blocked" own_minor=1000 reason="debt" unbilled_minor=30
@@ -154,7 +167,8 @@ fn a_change_of_rules_is_kept_whole_and_every_fact_has_its_name() {
         author="portal" code="CARD_EXISTS" credit_minor=500 currency="RUB" fact=24 held_minor=20 kind="command_refused" own_minor=1000 reason="no" unbilled_minor=30
         author="portal" credit_minor=500 currency="RUB" fact=25 held_minor=20 kind="command_repeated" own_minor=1000 unbilled_minor=30
         auth_code="A1" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" fact=26 held_minor=20 kind="reversed" own_minor=1000 reason="pump broke" unbilled_minor=30
-        auth_code="A1" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" fact=27 held_minor=20 kind="hold_expired" own_minor=1000 unbilled_minor=30"#]]);
+        auth_code="A1" author="portal" card="card-1" card_group="trucks" credit_minor=500 currency="RUB" fact=27 held_minor=20 kind="hold_expired" own_minor=1000 unbilled_minor=30"#]],
+    );
     let (mut batch, mut fence) = (Batch::default(), Fence::default());
     fence.takeover(5);
     Source::Ledger.take(PLACE, outcome(5, facts).as_bytes(), &mut fence, Purpose::Record, &mut batch);
