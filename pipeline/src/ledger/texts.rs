@@ -198,6 +198,11 @@ impl<'a> Subject<'a> {
     fn cut(&self) -> bool {
         self.verdict == Verdict::Partial || self.verdict == Verdict::Approve && self.fill_up && self.asks()
     }
+    /// A sale that counts when it arrived where its clock is not believed; what follows a purchase counts with the purchase.
+    fn counts_by_its_clock(&self) -> bool {
+        matches!(self.kind, TransactionKind::Sale | TransactionKind::AdviceOffline | TransactionKind::Forced)
+            && self.verdict == Verdict::Approve
+    }
     /// What is told as left was left before, and is not any more.
     fn took(&self) -> bool {
         self.cut() && self.kind != TransactionKind::DryRun

@@ -219,7 +219,7 @@ impl Language for English {
         let sentence = match note {
             Note::ClockOff { hours } => {
                 let side = if *hours < 0 { "behind" } else { "ahead of" };
-                let counted = if subject.code == Code::FmtClock { "" } else { ", so the time of arrival counts" };
+                let counted = if subject.counts_by_its_clock() { ", so the time of arrival counts" } else { "" };
                 format!("The clock of terminal {terminal} is {} {side} ours{counted}", span(Span::of_hours(*hours)))
             }
             Note::Malformed(problem) => format!("The message of terminal {terminal} {}", malformed(*problem)),

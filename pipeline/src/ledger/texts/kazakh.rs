@@ -217,10 +217,10 @@ impl Language for Kazakh {
         let sentence = match note {
             Note::ClockOff { hours } => {
                 let side = if *hours < 0 { "қалып тұр" } else { "озып тұр" };
-                let counted = if subject.code == Code::FmtClock {
-                    ""
-                } else {
+                let counted = if subject.counts_by_its_clock() {
                     "; келіп түскен уақыт есептеледі"
+                } else {
+                    ""
                 };
                 format!("{terminal} терминалының сағаты {} {side}{counted}", span(Span::of_hours(*hours)))
             }

@@ -227,10 +227,10 @@ impl Language for Russian {
         let sentence = match note {
             Note::ClockOff { hours } => {
                 let side = if *hours < 0 { "отстают" } else { "спешат" };
-                let counted = if subject.code == Code::FmtClock {
-                    ""
-                } else {
+                let counted = if subject.counts_by_its_clock() {
                     "; в счёт идёт время получения"
+                } else {
+                    ""
                 };
                 format!("Часы терминала {terminal} {side} на {}{counted}", span(Span::of_hours(*hours)))
             }

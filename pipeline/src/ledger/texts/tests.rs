@@ -428,11 +428,14 @@ fn a_purchase_that_is_forbidden() {
         [Бас тартылды. Терминалға қызмет көрсету керек] T-1 терминалының хабарламасында бағасыз тауар бар.
     "#]],
     );
-    check(by(Code::CurrencyMismatch, vec![Note::Currency(Currency::KZT)]), expect![[r#"
+    check(
+        by(Code::CurrencyMismatch, vec![Note::Currency(Currency::KZT)]),
+        expect![[r#"
         [Declined. The card is not accepted here] Contract C-17 is in KZT, the request in RUB.
         [Отказ. Карта здесь не принимается] Валюта договора C-17 – KZT, валюта запроса – RUB.
         [Бас тартылды. Карта мұнда қабылданбайды] C-17 келісімшартының валютасы – KZT, сұрау валютасы – RUB.
-    "#]]);
+    "#]],
+    );
     check(
         by(Code::FmtClock, vec![Note::ClockOff { hours: -31 }]),
         expect![[r#"
@@ -492,11 +495,14 @@ fn what_follows_a_purchase() {
     );
     let trial = Note::Over { limit: "L-79".to_owned(), measure: Measure::Money, mode: LimitMode::Shadow, beyond: 1 };
     let ahead = Note::ClockOff { hours: 744 };
-    check(posted(TransactionKind::Forced, Code::PostedForced, vec![trial, ahead]), expect![[r#"
+    check(
+        posted(TransactionKind::Forced, Code::PostedForced, vec![trial, ahead]),
+        expect![[r#"
         [Accepted] Station 0417 sold 65 L for 4,514.25 RUB on card ****1234 without asking. That is 0.01 RUB over limit L-79 (on trial). The clock of terminal T-1 is 31 days ahead of ours, so the time of arrival counts.
         [Принято] Станция 0417 без запроса отпустила по карте ****1234 65 л на 4_514,25 RUB. Лимит L-79 превышен на 0,01 RUB (пробный режим). Часы терминала T-1 спешат на 31 день; в счёт идёт время получения.
         [Қабылданды] 0417 станциясы ****1234 картасы бойынша 65 л (4_514,25 RUB) сұраусыз берді. L-79 лимитінен асқаны – 0,01 RUB (сынақ режимі). T-1 терминалының сағаты 31 күн озып тұр; келіп түскен уақыт есептеледі.
-    "#]]);
+    "#]],
+    );
     let original = Original { auth_code: Some(AuthCode::new("3-17").expect("a code")), idem: None };
     let sold = Note::Sold {
         ml: Millilitres::new(42_500).expect("in range"),
