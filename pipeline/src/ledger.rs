@@ -11,6 +11,7 @@ mod answers;
 mod calendar;
 mod decide;
 mod evolve;
+pub mod explain;
 mod fingerprint;
 mod fraud;
 mod lines;

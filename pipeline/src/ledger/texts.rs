@@ -7,6 +7,7 @@
 mod english;
 mod figures;
 mod kazakh;
+mod report;
 mod russian;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use model::{
     Balance, Code, Currency, Headroom, Languages, Millilitres, MinorUnits, Note, Original, Prompt, RiskFinding,
     RuleMode, Texts, TransactionKind, Verdict,
 };
+
+use super::explain::{self, Explanation};
 
 /// A decision as its texts see it.
 pub(super) struct Subject<'a> {
@@ -60,6 +63,15 @@ pub(super) fn of(subject: &Subject<'_>) -> Texts {
             ru: manager::<russian::Russian>(subject),
             kk: manager::<kazakh::Kazakh>(subject),
         },
+    }
+}
+
+/// An explanation in words.
+pub(super) fn report(explanation: &Explanation, language: explain::Language) -> String {
+    match language {
+        explain::Language::English => report::of::<english::English>(explanation),
+        explain::Language::Russian => report::of::<russian::Russian>(explanation),
+        explain::Language::Kazakh => report::of::<kazakh::Kazakh>(explanation),
     }
 }
 

@@ -1,6 +1,7 @@
 //! English.
 
 mod phrases;
+mod report;
 
 use model::{
     Closure, Code, Difference, Headroom, LimitMode, Measure, Note, OriginalState, Prompt, RiskFinding, RiskMeasure,

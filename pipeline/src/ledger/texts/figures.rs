@@ -5,7 +5,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use jiff::civil::DateTime;
-use model::{Currency, Millilitres, MinorUnits, TimestampUs};
+use model::{Currency, Millilitres, MinorUnits, PriceE4, TimestampUs};
 
 /// How a language writes numbers.
 #[derive(Clone, Copy)]
@@ -31,6 +31,12 @@ impl Style {
     /// `12.5 L`, of a sum that may be below zero.
     pub(super) fn millilitres(self, ml: i64) -> impl Display {
         WithUnit(Number { minor: ml, digits: 3, trim: true, style: self }, Unit::Litre)
+    }
+    /// `69.45 RUB`: two digits, or as many as there are.
+    pub(super) fn price(self, price: PriceE4, currency: Currency) -> impl Display {
+        let e4 = i64::try_from(price.get()).unwrap_or(i64::MAX);
+        let (minor, digits) = if e4 % 100 == 0 { (e4 / 100, 2) } else { (e4, 4) };
+        WithUnit(Number { minor, digits, trim: digits == 4, style: self }, Unit::Money(currency))
     }
     /// `1,234.50 RUB`.
     pub(super) fn money(self, amount: MinorUnits, currency: Currency) -> impl Display {
@@ -151,6 +157,8 @@ mod tests {
         assert_eq!(RUSSIAN.money(minor(416_705), Currency::RUB).to_string(), "4\u{202f}167,05 RUB");
         assert_eq!(ENGLISH.money(minor(695), Currency::new("JPY").expect("a code")).to_string(), "695 JPY");
         assert_eq!(ENGLISH.money(minor(1_005), Currency::new("KWD").expect("a code")).to_string(), "1.005 KWD");
+        let price = |e4| ENGLISH.price(PriceE4::new(e4).expect("in range"), Currency::EUR).to_string();
+        assert_eq!([price(694_500), price(16_990), price(15_999)], ["69.45 EUR", "1.699 EUR", "1.5999 EUR"]);
         assert_eq!(ENGLISH.minor(i64::MIN, Currency::RUB).to_string(), "-92,233,720,368,547,758.08 RUB");
         assert_eq!(Dotted(TimestampUs::from_micros(1_768_411_867_000_000)).to_string(), "14.01.2026 17:31 UTC");
     }

@@ -1,6 +1,7 @@
 //! Kazakh. Values stand where they take no suffix: the nouns beside them carry it.
 
 mod phrases;
+mod report;
 
 use model::{
     Closure, Code, Difference, Headroom, LimitMode, Measure, Note, OriginalState, Prompt, RiskFinding, RiskMeasure,

@@ -1,6 +1,7 @@
 //! Russian.
 
 mod phrases;
+mod report;
 
 use model::{
     Closure, Code, Difference, Headroom, LimitMode, Measure, Note, OriginalState, Prompt, RiskFinding, RiskMeasure,

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use model::{
-    Actor, Balance, CalendarUnit, Closure, Code, Headroom, Malformed, Measure, ProductSelector, Prompt, Scope,
+    Actor, Balance, CalendarUnit, Closure, Code, Entry, Headroom, Malformed, Measure, ProductSelector, Prompt, Scope,
     TimestampUs, TransactionKind, Window,
 };
 
@@ -309,5 +309,15 @@ impl Display for List<'_> {
             write!(f, "{}{}", if index == 0 { "" } else { ", " }, prompt_name(*prompt))?;
         }
         Ok(())
+    }
+}
+
+pub(super) fn entry_name(entry: Entry) -> &'static str {
+    match entry {
+        Entry::Chip => "чип",
+        Entry::Stripe => "магнитная полоса",
+        Entry::Manual => "ручной ввод",
+        Entry::Qr => "QR-код",
+        Entry::Rfid => "радиометка",
     }
 }
