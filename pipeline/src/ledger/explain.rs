@@ -217,3 +217,6 @@ fn contract_block(contract: &Contract, at: TimestampUs) -> Option<Block> {
 fn named(id: &str, name: &str) -> String {
     if name.is_empty() || name == id { id.to_owned() } else { format!("{name} ({id})") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub(super) const COLUMNS: usize = 9;
 
 /// The words of a report in one language.
 pub(super) trait Report: Language {
-    /// Whose, goods, when, limit, used, held, left, worth, remark.
+    /// Whose, goods, when, limit, used, held, left, the same in the other unit, remark.
     const COLUMNS: [&'static str; COLUMNS];
     const LIMITS: &'static str;
     const NO_LIMITS: &'static str;

@@ -15,7 +15,7 @@ use super::phrases::{Block, Figure, List, Time, entry_name, money};
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 impl Report for English {
-    const COLUMNS: [&'static str; COLUMNS] = ["whose", "goods", "when", "limit", "used", "held", "left", "worth", ""];
+    const COLUMNS: [&'static str; COLUMNS] = ["whose", "goods", "when", "limit", "used", "held", "left", "or", ""];
     const LIMITS: &'static str = "Limits";
     const NO_LIMITS: &'static str = "No limit is set for this card, its driver, vehicle, group or contract.";
     const RESTRICTIONS: &'static str = "Restrictions";
