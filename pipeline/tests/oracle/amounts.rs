@@ -40,7 +40,9 @@ impl Wish {
         let Line { litres, price_e4, .. } = self.line;
         let price = |price_e4: i64| amount(price_e4, quantity, litres, self.currency);
         let off = price(price_e4) - price(self.net_price());
-        self.line.net = (own_gross.unwrap_or_else(|| price(price_e4)) - off).max(0);
+        let gross = own_gross.unwrap_or_else(|| price(price_e4));
+        self.line.net = (gross - off).max(0);
+        self.line.off = gross - self.line.net;
         *(if litres { &mut self.line.ml } else { &mut self.line.pieces }) = quantity;
     }
 
@@ -63,10 +65,16 @@ impl Wish {
     }
 }
 
-/// An item as it stands in the request; what is not known is zero.
-pub(crate) fn wish(item: &Item, discount: impl FnOnce(&Line) -> Option<Discount>, currency: Currency) -> Wish {
+/// An item as it stands in the request at `place`. Litres that are not given follow from the amount; what cannot be
+/// known is zero.
+pub(crate) fn wish(
+    (place, item): (usize, &Item),
+    discount: impl FnOnce(&Line) -> Option<Discount>,
+    currency: Currency,
+) -> Wish {
     let litres = item.unit == Unit::L;
     let line = Line {
+        item: place,
         code: item.code.clone(),
         group: item.group.clone(),
         litres,
@@ -74,21 +82,30 @@ pub(crate) fn wish(item: &Item, discount: impl FnOnce(&Line) -> Option<Discount>
         pieces: 0,
         price_e4: i64::try_from(item.price_e4.get()).unwrap(),
         net: 0,
+        off: 0,
     };
     let discount = discount(&line);
     let mut wish = Wish { line, discount, currency };
-    let ml = item.qty_ml.map_or(0, |ml| i64::try_from(ml.get()).unwrap());
-    let quantity = if litres { ml } else { item.pieces.map_or(0, i64::from) };
-    wish.buy(quantity, item.amount_minor.map(model::MinorUnits::get));
+    let own_gross = item.amount_minor.map(model::MinorUnits::get);
+    let given = match item.unit {
+        Unit::L => item.qty_ml.map(|ml| i64::try_from(ml.get()).unwrap()),
+        Unit::Pieces => item.pieces.map(i64::from),
+    };
+    let price = i128::from(wish.line.price_e4);
+    let of_amount = own_gross
+        .filter(|_| price > 0)
+        .map(|gross| i64::try_from(i128::from(gross.max(0)) * divisor(litres, currency) / price).unwrap());
+    wish.buy(given.or(of_amount).unwrap_or(0), own_gross);
     wish
 }
 
 /// True where the station's own amount is more than one minor unit off quantity times price.
 pub(crate) fn mismatch(items: &[Item], currency: Currency) -> bool {
-    items.iter().any(|item| {
+    let given = items.iter().filter(|item| item.qty_ml.is_some() || item.pieces.is_some());
+    given.into_iter().any(|item| {
         let mut computed = item.clone();
         computed.amount_minor = None;
-        let gross = |item: &Item| wish(item, |_| None, currency).line.net;
+        let gross = |item: &Item| wish((0, item), |_| None, currency).line.net;
         item.amount_minor.is_some_and(|own| (own.get() - gross(&computed)).abs() > 1)
     })
 }
@@ -107,7 +124,7 @@ mod tests {
             price_e4: PriceE4::new(price_e4).unwrap(),
             amount_minor: None,
         };
-        wish(&item, |_| Some(Discount { product: ProductSelector::All, off }), Currency::KZT)
+        wish((0, &item), |_| Some(Discount { product: ProductSelector::All, off }), Currency::KZT)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use model::{Balance, Code, Fact, Note, Outcome, TransactionKind, Verdict};
+use model::{Balance, Code, Fact, Note, Outcome, TransactionKind, Verdict, Window};
 
 use crate::book::{Contract, KeptLimit, Line, Sums};
 
@@ -25,12 +25,13 @@ impl Answer {
     pub(crate) fn decide(&mut self, verdict: Verdict, code: Code, lines: &[Line]) {
         self.say("verdict", format!("{verdict:?}"));
         self.say("code", format!("{code:?}"));
-        let words = lines.iter().map(|line| line_words(&line.code, line.ml, line.pieces, line.net));
+        let words =
+            lines.iter().map(|line| line_words((line.item, &line.code), (line.ml, line.pieces), (line.net, line.off)));
         self.say("allowed", words.collect::<Vec<_>>().join(", "));
     }
 
-    pub(crate) fn headroom(&mut self, kept: &KeptLimit, used: i64, held: i64) {
-        self.headroom_of(kept, kept.limit.value, used, held);
+    pub(crate) fn headroom(&mut self, contract: &Contract, (kept, at): (&KeptLimit, i64), used: i64, held: i64) {
+        self.headroom_of(contract, (kept, at), kept.limit.value, used, held);
     }
 
     /// No limit applies, unless one is told of later.
@@ -38,7 +39,23 @@ impl Answer {
         self.say("limits", String::new());
     }
 
-    pub(crate) fn headroom_of(&mut self, kept: &KeptLimit, value: i64, used: i64, held: i64) {
+    /// A limit of which not all may count: `value` is what does.
+    pub(crate) fn headroom_of(
+        &mut self,
+        contract: &Contract,
+        (kept, at): (&KeptLimit, i64),
+        value: i64,
+        used: i64,
+        held: i64,
+    ) {
+        let period = match kept.limit.window {
+            Window::Calendar { unit, count } => Some(contract.calendar.number(unit, count, at)),
+            Window::Rolling { .. } => Some(at),
+            Window::PerTransaction | Window::Lifetime | Window::OneOff => None,
+        };
+        if let Some(period) = period {
+            self.say(&format!("period of {}", kept.limit.id), period.to_string());
+        }
         self.add_limit(kept.limit.id.as_str());
         let left = value - used - held;
         self.say(&format!("limit {}", kept.limit.id), limit_words(value, used, held, left));
@@ -93,9 +110,12 @@ impl Answer {
         answer.say("refused", "no".into());
         let mut expired = Vec::new();
         let mut fees = Vec::new();
+        let (mut low, mut marks) = (Vec::new(), Vec::new());
         for fact in &outcome.facts {
             match fact {
                 Fact::CommandRefused { code, .. } => answer.say("refused", format!("{code:?}")),
+                Fact::LimitLow { limit, .. } => low.push(limit.as_str()),
+                Fact::CreditLineUsed { percent } => marks.push(percent.to_string()),
                 Fact::HoldExpired { auth_code, .. } => expired.push(auth_code.to_string()),
                 Fact::FeeCharged { month, amount_minor, name } => {
                     fees.push(format!("{name} {month} {}", amount_minor.get()));
@@ -105,11 +125,13 @@ impl Answer {
                     answer.say("code", format!("{:?}", decision.code));
                     let words = decision.allowed.iter().map(|allowed| {
                         let ml = i64::try_from(allowed.qty_ml.get()).unwrap();
-                        line_words(&allowed.code, ml, i64::from(allowed.pieces), allowed.amount_minor.get())
+                        let money = (allowed.amount_minor.get(), allowed.discount_minor.get());
+                        line_words((allowed.item.into(), &allowed.code), (ml, allowed.pieces.into()), money)
                     });
                     answer.say("allowed", words.collect::<Vec<_>>().join(", "));
                     for room in decision.headroom.iter().filter(|room| room.limit != "balance") {
                         answer.add_limit(&room.limit);
+                        answer.say(&format!("period of {}", room.limit), room.period.to_string());
                         let words = limit_words(room.limit_value, room.used, room.held, room.left);
                         answer.say(&format!("limit {}", room.limit), words);
                     }
@@ -141,6 +163,8 @@ impl Answer {
             }
         }
         answer.say("expired", expired.join(" "));
+        answer.say("low", low.join(" "));
+        answer.say("credit marks", marks.join(" "));
         answer.say("fees", fees.join(", "));
         answer
     }
@@ -150,8 +174,8 @@ pub(crate) fn hold_words(hold: Option<(u64, i64, i64)>) -> String {
     hold.map_or("none".into(), |(ml, minor, until)| format!("{ml} ml, {minor} minor, until {until}"))
 }
 
-fn line_words(code: &dyn Debug, ml: i64, pieces: i64, net: i64) -> String {
-    format!("{code:?} {ml} ml {pieces} pcs for {net}")
+fn line_words((item, code): (usize, &dyn Debug), (ml, pieces): (i64, i64), (net, off): (i64, i64)) -> String {
+    format!("{item}: {code:?} {ml} ml {pieces} pcs for {net} less {off}")
 }
 
 fn limit_words(value: i64, used: i64, held: i64, left: i64) -> String {

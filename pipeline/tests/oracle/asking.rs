@@ -8,7 +8,7 @@ use pipeline::ledger::Config;
 
 use crate::amounts::{Wish, mismatch, wish};
 use crate::answer::Answer;
-use crate::book::{Buyer, Card, Contract, KeptLimit, Line, measured, selects};
+use crate::book::{Buyer, Card, Contract, KeptLimit, Line, Purchase, measured, selects};
 
 pub(crate) const ITEMS_MAX: usize = 16;
 
@@ -44,17 +44,24 @@ pub(crate) struct Granted {
     pub(crate) lines: Vec<Line>,
 }
 
-/// Decides a purchase at `at`. `believed`: whether the terminal's clock is near enough to ours.
+/// Decides a purchase at `at`. `believed`: whether the terminal's clock is near enough to ours. `more_of`: the purchase of
+/// which an incremental authorization wants more, or why there is none.
 pub(crate) fn ask(
     config: &Config,
     contract: &Contract,
     transaction: &Transaction,
     (at, believed): (i64, bool),
+    more_of: Option<Result<&Purchase, Code>>,
 ) -> (Answer, Option<Granted>) {
     let mut answer = Answer::of_contract(contract);
     let declined = |mut answer: Answer, verdict: Verdict, code: Code| {
         answer.decide(verdict, code, &[]);
         (answer, None)
+    };
+    let original = match more_of {
+        Some(Err(code)) => return declined(answer, Verdict::Decline, code),
+        Some(Ok(original)) => Some(original),
+        None => None,
     };
     let card = &contract.cards[&transaction.card.token];
     if let Some(code) = life(contract, card, at) {
@@ -76,6 +83,7 @@ pub(crate) fn ask(
     let mut wished: Vec<Wish> = transaction
         .items
         .iter()
+        .enumerate()
         .map(|item| wish(item, |line| contract.discount(line).cloned(), contract.currency))
         .collect();
     if transaction.fill_up {
@@ -92,14 +100,21 @@ pub(crate) fn ask(
         return declined(answer, Verdict::Decline, code);
     }
 
-    let limits = contract.limits_of(&buyer, at, false, Some(&lines));
+    // More of a purchase counts where the purchase does.
+    let at = original.map_or(at, |original| original.at);
+    let buyer = original.map_or(buyer, Purchase::buyer);
+    let mut limits = contract.limits_of(&buyer, at, false, Some(&lines));
+    if original.is_some() {
+        // It is no further purchase.
+        limits.retain(|kept| kept.limit.measure != Measure::Count);
+    }
     let sums = contract.sums();
     answer.limits();
     let mut cuts = Vec::new();
     for kept in &limits {
         let (used, held) = contract.usage(kept, at);
         let left = kept.limit.value - used - held;
-        answer.headroom(kept, used, held);
+        answer.headroom(contract, (kept, at), used, held);
         if kept.limit.mode == LimitMode::Decline {
             cuts.push(Cut { name: kept.limit.id.as_str(), limit: Some(kept), left });
         }
@@ -145,7 +160,7 @@ pub(crate) fn ask(
 }
 
 pub(crate) fn sold(lines: &[Line]) -> Vec<Line> {
-    lines.iter().filter(|line| line.ml > 0 || line.pieces > 0).cloned().collect()
+    lines.iter().filter(|line| !line.is_empty()).cloned().collect()
 }
 
 /// Line by line what all the cuts leave; a fill-up's first line comes last.
@@ -250,12 +265,15 @@ fn malformed(transaction: &Transaction) -> bool {
     }
     items.iter().enumerate().any(|(place, item)| {
         let open = transaction.fill_up && place == 0;
-        let (ml, pieces) = (item.qty_ml.map_or(0, |ml| ml.get()), item.pieces.unwrap_or(0));
-        let quantity = match item.unit {
-            Unit::L => pieces == 0 && (ml > 0 || open),
-            Unit::Pieces => ml == 0 && pieces > 0,
+        let misplaced = match item.unit {
+            Unit::L => item.pieces.is_some(),
+            Unit::Pieces => item.qty_ml.is_some(),
         };
-        !quantity || item.price_e4.get() == 0 || item.amount_minor.is_some_and(|amount| amount.get() < 0)
+        let nothing = wish((place, item), |_| None, transaction.currency).quantity() == 0;
+        misplaced
+            || (nothing && !open)
+            || item.price_e4.get() == 0
+            || item.amount_minor.is_some_and(|amount| amount.get() < 0)
     })
 }
 
@@ -275,7 +293,7 @@ pub(crate) fn buyer(contract: &Contract, card: &Card, transaction: &Transaction)
     }
 }
 
-/// PIN and prompts.
+/// How the card was read, PIN and prompts.
 fn identity(
     contract: &Contract,
     card: &Card,
@@ -283,12 +301,18 @@ fn identity(
     transaction: &Transaction,
     at: i64,
 ) -> Option<(Verdict, Code)> {
+    // A dry run asks before anybody stands at a terminal: what that would be told is taken to be right.
+    let dry = transaction.kind == TransactionKind::DryRun;
     let policy = contract.policy(buyer);
+    let by_telephone = transaction.entry == Some(Entry::Qr) || transaction.device == Some(Device::Mobile);
+    if card.kind == CardKind::Virtual && !by_telephone {
+        return Some((Verdict::Decline, Code::EntryMethod));
+    }
     if card.pin_locked_until.is_some_and(|until| at < until) {
         return Some((Verdict::Decline, Code::PinLocked));
     }
     match transaction.pin {
-        None if policy.pin_required => return Some((Verdict::Decline, Code::PinRequired)),
+        None if policy.pin_required && !dry => return Some((Verdict::Decline, Code::PinRequired)),
         Some(pin) if !pin.verified => return Some((Verdict::Decline, Code::PinWrong)),
         _ => {}
     }
@@ -301,7 +325,7 @@ fn identity(
         Prompt::Trip => prompts.trip.is_none(),
         Prompt::Trailer => prompts.trailer.is_none(),
     });
-    if missing {
+    if missing && !dry {
         return Some((Verdict::Reprompt, Code::PromptMissing));
     }
     // A driver who is blocked fails always; what nobody asked for is not looked at otherwise.
@@ -344,10 +368,6 @@ fn restricted(
     transaction: &Transaction,
     (lines, at): (&[Line], i64),
 ) -> Option<Code> {
-    let by_telephone = transaction.entry == Some(Entry::Qr) || transaction.device == Some(Device::Mobile);
-    if contract.cards[&buyer.card].kind == CardKind::Virtual && !by_telephone {
-        return Some(Code::EntryMethod);
-    }
     let own: Vec<&Restriction> =
         contract.restrictions.iter().filter(|restriction| buyer.is_in(&restriction.scope)).collect();
     // `None`: the terminal did not send what the restriction needs.

@@ -108,6 +108,8 @@ pub(crate) enum State {
 /// What was reserved, sold or returned of one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
+    /// Which line of the request it was.
+    pub(crate) item: usize,
     pub(crate) code: ProductCode,
     pub(crate) group: Option<ProductCode>,
     pub(crate) litres: bool,
@@ -115,6 +117,8 @@ pub(crate) struct Line {
     pub(crate) pieces: i64,
     pub(crate) price_e4: i64,
     pub(crate) net: i64,
+    /// The discount in it.
+    pub(crate) off: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +151,9 @@ impl Buyer {
 }
 
 impl Line {
-    /// Nothing of it was sold: it is no line of the purchase.
+    /// Nothing of it was sold: it is no purchase.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ml == 0 && self.pieces == 0
+        self.ml == 0 && self.pieces == 0 && self.net == 0
     }
 }
 
@@ -248,7 +252,7 @@ impl Contract {
                 && limit.valid_from_us.is_none_or(|from| from.get() <= at)
                 && limit.valid_to_us.is_none_or(|to| at < to.get())
                 && limit.schedule.is_none_or(|schedule| self.calendar.in_schedule(&schedule, at))
-                && lines.is_none_or(|lines| lines.iter().any(|line| selects(&limit.product, line) && !line.is_empty()))
+                && lines.is_none_or(|lines| lines.iter().any(|line| selects(&limit.product, line)))
         };
         let mut limits: Vec<&KeptLimit> = self.limits.iter().filter(applies).collect();
         limits.sort_by_key(|kept| (!kept.limit.offline, rank(&kept.limit.scope)));

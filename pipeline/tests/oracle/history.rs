@@ -155,7 +155,11 @@ impl Generator {
     fn order(&mut self, tenant: usize, command: Command) {
         let idem = IdempotencyKey::new(&format!("K-{}", self.offset)).unwrap();
         let at_us = TimestampUs::from_micros(self.now);
-        let contract = self.tenants[tenant].id.clone();
+        let contract = if self.chance(1) && self.steps.len() > 30 {
+            ContractId::new("C-9").unwrap()
+        } else {
+            self.tenants[tenant].id.clone()
+        };
         let message = CommandMessage { v: 1, idem, author: "clerk".into(), at_us, contract: contract.clone(), command };
         self.push(Some(contract), RequestBody::Command(Box::new(message)));
     }
@@ -178,7 +182,7 @@ impl Generator {
         for rule in [FraudRule::Velocity, FraudRule::ImpossibleTravel] {
             self.order(index, Command::SetRule { rule, mode: RuleMode::Off });
         }
-        let amount_minor = self.litres_of_money(index, 200..4_000);
+        let amount_minor = self.litres_of_money(index, 100..1_500);
         self.order(index, Command::TopUp { amount_minor, currency, reference: "first".into(), payer: None });
         for group in ["G-1", "G-2"] {
             let id = GroupId::new(group).unwrap();
@@ -366,7 +370,8 @@ impl Generator {
     }
 
     fn step(&mut self) {
-        self.now += self.rng.random_range(0..=self.pace.step_us_max);
+        let longest = if self.chance(70) { 8 * MINUTE_US } else { self.pace.step_us_max };
+        self.now += self.rng.random_range(0..=longest);
         let tenant = self.rng.random_range(0..self.tenants.len());
         match self.rng.random_range(0..100) {
             0..20 => self.any_order(tenant),
@@ -409,11 +414,11 @@ impl Generator {
                 Command::SetDailyLimit { card, daily_ml, daily_minor }
             }
             42..52 => {
-                let amount_minor = self.litres_of_money(tenant, 0..2_000);
+                let amount_minor = self.litres_of_money(tenant, 0..800);
                 Command::TopUp { amount_minor, currency, reference: format!("R-{}", self.offset), payer: None }
             }
             52..55 => {
-                let amount_minor = self.litres_of_money(tenant, 0..1_000);
+                let amount_minor = self.litres_of_money(tenant, 0..400);
                 Command::SetCreditLine { amount_minor, currency }
             }
             55..58 => {
@@ -450,7 +455,8 @@ impl Generator {
                 let id = self.pick(&["D-1", "D-2"]);
                 Command::PutDriver(Driver { id: DriverId::new(id).unwrap(), name: id.into(), blocked: self.chance(20) })
             }
-            79..81 => Command::BlockCard { card, reason, actor, until_us },
+            79 => Command::BlockCard { card, reason, actor, until_us },
+            80 => self.foundation(tenant, card),
             81..84 => Command::UnblockCard { card, actor, until_us: self.chance(30).then_some(soon) },
             84..85 => Command::BlockContract { actor, reason, until_us: Some(soon) },
             85..87 => Command::UnblockContract { actor },
@@ -475,6 +481,55 @@ impl Generator {
             },
         };
         self.order(tenant, command);
+    }
+
+    /// What is settled at the beginning, once more or for a while.
+    fn foundation(&mut self, tenant: usize, card: CardToken) -> Command {
+        let mut from_now = |days: std::ops::Range<i64>| {
+            Some(TimestampUs::from_micros(self.now + self.rng.random_range(days) * DAY_US / 4))
+        };
+        let (before, after) = (from_now(-4..3), from_now(-1..8));
+        let Tenant { currency, .. } = self.tenants[tenant];
+        let open = |time_zone: &str, name: &str| Command::OpenContract {
+            name: name.into(),
+            currency,
+            time_zone: time_zone.into(),
+            legal_entity: None,
+            holding: None,
+            week_start: WeekStart::Monday,
+        };
+        match self.rng.random_range(0..10) {
+            0..3 => Command::SetTerm { valid_from_us: before, valid_to_us: None },
+            3 => Command::SetTerm { valid_from_us: None, valid_to_us: after },
+            4 | 5 => Command::SetTerm { valid_from_us: None, valid_to_us: None },
+            6 => open("UTC", "Again"),
+            7 => {
+                self.tenants[tenant].cards[0] = CardToken::new(&format!("card-{tenant}-{}", self.offset)).unwrap();
+                self.issue_for_a_while(tenant, (before, after))
+            }
+            8 => self.issue_for_a_while(tenant, (None, None)),
+            _ => Command::BlockCard { card, reason: "found".into(), actor: Actor::IssuerRisk, until_us: after },
+        }
+    }
+
+    fn issue_for_a_while(
+        &mut self,
+        tenant: usize,
+        (valid_from_us, valid_to_us): (Option<TimestampUs>, Option<TimestampUs>),
+    ) -> Command {
+        let (group, vehicle, driver) = self.assignment();
+        Command::IssueCard {
+            card: self.tenants[tenant].cards[0].clone(),
+            pan_masked: "****1234".into(),
+            kind: CardKind::Plastic,
+            group,
+            vehicle,
+            driver,
+            valid_from_us,
+            valid_to_us,
+            daily_ml: None,
+            daily_minor: None,
+        }
     }
 
     fn holidays(&mut self) -> Command {
@@ -532,7 +587,9 @@ impl Generator {
         };
         let places: Vec<usize> =
             self.asked.iter().enumerate().rev().take(60).filter(|asked| fits(&asked)).map(|(place, _)| place).collect();
-        let places = &places[..places.len().min(12)];
+        // Mostly the latest: a tank is full within minutes.
+        let most = if self.chance(60) { 2 } else { 12 };
+        let places = &places[..places.len().min(most)];
         places.choose(&mut self.rng).copied()
     }
 
@@ -705,18 +762,15 @@ impl Generator {
             TransactionKind::Completion,
             TransactionKind::Completion,
             TransactionKind::Completion,
+            TransactionKind::Incremental,
             TransactionKind::Reversal,
             TransactionKind::Refund,
             TransactionKind::Refund,
             TransactionKind::Void,
         ]);
         let kinds: &[TransactionKind] = match kind {
-            TransactionKind::Completion | TransactionKind::Reversal => {
-                if self.chance(95) {
-                    &[TransactionKind::Preauth]
-                } else {
-                    &[TransactionKind::Sale]
-                }
+            TransactionKind::Completion | TransactionKind::Incremental | TransactionKind::Reversal => {
+                if self.chance(95) { &[TransactionKind::Preauth] } else { &[TransactionKind::Sale] }
             }
             _ => &[
                 TransactionKind::Preauth,
@@ -743,7 +797,7 @@ impl Generator {
         if self.chance(98) {
             transaction.card = card;
         }
-        if self.chance(95) {
+        if self.chance(88) {
             (transaction.site, transaction.terminal) = (site, terminal);
         }
         transaction.items = self.part_of(&items, kind);

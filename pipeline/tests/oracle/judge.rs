@@ -8,10 +8,10 @@ use model::{AuthCode, Code, ContractId, Request, RequestBody, Transaction, Trans
 use pipeline::ledger::Config;
 
 use crate::answer::{Answer, hold_words};
-use crate::asking::{Granted, ask, buyer, life};
+use crate::asking::{Granted, ask, buyer};
 use crate::book::{Contract, Line, Money, Purchase, State};
 use crate::orders::carry_out;
-use crate::posting::post;
+use crate::posting::{original, post};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -48,7 +48,15 @@ impl Oracle {
             RequestBody::Tick(_) => Answer::default(),
             RequestBody::Transaction(transaction) => {
                 let auth_code = AuthCode::new(&format!("0-{offset}")).unwrap();
-                self.transaction(config, request, transaction, (auth_code, believed))
+                let before = id.and_then(|id| self.contracts.get(id)).map(|contract| {
+                    let at = counted_at(contract, request, transaction);
+                    (at, Standing::of(contract, at))
+                });
+                let mut answer = self.transaction(config, request, transaction, (auth_code, believed));
+                if let (Some((at, before)), Some(contract)) = (before, id.and_then(|id| self.contracts.get(id))) {
+                    before.alerts(&Standing::of(contract, at), contract, &mut answer);
+                }
+                answer
             }
         };
         if let Some(contract) = id.and_then(|id| self.contracts.get(id)) {
@@ -73,31 +81,84 @@ impl Oracle {
         let Some(id) = &request.contract else { return unknown(Code::CardUnknown) };
         let Some(contract) = self.contracts.get_mut(id) else { return unknown(Code::ContractUnknown) };
         let Some(card) = contract.cards.get(&transaction.card.token) else { return unknown(Code::CardUnknown) };
-        let (received, event) = (request.received_at_us.get(), transaction.at().get());
+        let event = transaction.at().get();
         match transaction.kind {
             TransactionKind::Sale if transaction.offline.was => {}
             TransactionKind::Balance => {
                 let mut answer = Answer::of_contract(contract);
-                if let Some(code) = life(contract, card, event) {
-                    answer.decide(Verdict::Decline, code, &[]);
-                    return answer;
-                }
                 let buyer = buyer(contract, card, transaction);
                 answer.limits();
                 for kept in contract.limits_of(&buyer, event, false, None) {
                     let (used, held) = contract.usage(kept, event);
-                    answer.headroom(kept, used, held);
+                    answer.headroom(contract, (kept, event), used, held);
                 }
                 return answer;
             }
-            TransactionKind::Preauth | TransactionKind::Sale | TransactionKind::DryRun => {
+            TransactionKind::Preauth
+            | TransactionKind::Sale
+            | TransactionKind::DryRun
+            | TransactionKind::Incremental => {
                 return asked(config, contract, transaction, (auth_code, event, believed));
             }
             _ => {}
         }
-        let late = received - event;
-        let at = if (-SKEW_US..=LATE_US).contains(&late) { event } else { received };
+        let at = believed_time(request, transaction);
         post(config, contract, transaction, (auth_code, at))
+    }
+}
+
+/// When a sale that is told of afterwards happened: a clock that cannot be right gives way to ours.
+fn believed_time(request: &Request, transaction: &Transaction) -> i64 {
+    let (received, event) = (request.received_at_us.get(), transaction.at().get());
+    if (-SKEW_US..=LATE_US).contains(&(received - event)) { event } else { received }
+}
+
+/// The moment whose windows a transaction counts in: that of its original where it has one.
+fn counted_at(contract: &Contract, request: &Request, transaction: &Transaction) -> i64 {
+    let follows = matches!(transaction.kind, TransactionKind::Completion | TransactionKind::Incremental);
+    match original(contract, transaction).filter(|_| follows) {
+        Some(place) => contract.purchases[place].at,
+        None => believed_time(request, transaction),
+    }
+}
+
+/// What is left of the limits that want to tell when little is, and how much of the credit line is in use.
+struct Standing {
+    lefts: Vec<(String, i64, i64)>,
+    credit_used: i64,
+}
+
+impl Standing {
+    fn of(contract: &Contract, at: i64) -> Self {
+        let told = contract.limits.iter().filter_map(|kept| {
+            let alert_left = kept.limit.alert_left?;
+            let (used, held) = contract.usage(kept, at);
+            Some((kept.limit.id.to_string(), alert_left, kept.limit.value - used - held))
+        });
+        Self { lefts: told.collect(), credit_used: (contract.credit - contract.sums().available).max(0) }
+    }
+
+    fn alerts(&self, after: &Self, contract: &Contract, answer: &mut Answer) {
+        let Some(applied) = answer.0.get("limits").cloned() else { return };
+        let mut low = Vec::new();
+        for name in applied.split_whitespace() {
+            let left_of = |standing: &Self| standing.lefts.iter().find(|(id, _, _)| id == name).cloned();
+            let shown = answer.0[&format!("limit {name}")].rsplit(' ').next().map(|left| left.parse::<i64>().unwrap());
+            if let (Some((_, alert, before)), Some((_, _, after)), Some(left)) = (left_of(self), left_of(after), shown)
+                && left > alert
+                && left - (before - after) <= alert
+            {
+                low.push(name);
+            }
+        }
+        answer.say("low", low.join(" "));
+        let rises = |percent: &i64| {
+            let mark = percent * contract.credit;
+            contract.credit > 0 && self.credit_used * 100 < mark && after.credit_used * 100 >= mark
+        };
+        // The highest mark says it all.
+        let mark = [100, 90, 70].iter().find(|mark| rises(mark));
+        answer.say("credit marks", mark.map_or_else(String::new, i64::to_string));
     }
 }
 
@@ -107,16 +168,29 @@ fn asked(
     transaction: &Transaction,
     (auth_code, at, believed): (AuthCode, i64, bool),
 ) -> Answer {
-    let (mut answer, granted) = ask(config, contract, transaction, (at, believed));
+    let more = transaction.kind == TransactionKind::Incremental;
+    let found = original(contract, transaction);
+    let more_of = more.then(|| match found.map(|place| &contract.purchases[place]) {
+        None => Err(Code::OriginalUnknown),
+        Some(purchase) if matches!(purchase.state, State::Held { .. }) => Ok(purchase),
+        Some(_) => Err(Code::OriginalClosed),
+    });
+    let (mut answer, granted) = ask(config, contract, transaction, (at, believed), more_of);
     if transaction.kind != TransactionKind::DryRun {
         remember_pin(config, contract, transaction, (&answer, at));
     }
     let Some(Granted { lines }) = granted else {
-        if transaction.kind == TransactionKind::Preauth {
+        if matches!(transaction.kind, TransactionKind::Preauth | TransactionKind::Incremental) {
             answer.say("hold", hold_words(None));
         }
         return answer;
     };
+    if let Some(place) = found.filter(|_| more) {
+        let State::Held { lines: held, expires_us } = &mut contract.purchases[place].state else { unreachable!() };
+        answer.say("hold", held_words(&lines, *expires_us));
+        held.extend(lines);
+        return answer;
+    }
     let buyer = buyer(contract, &contract.cards[&transaction.card.token], transaction);
     let state = match transaction.kind {
         TransactionKind::Preauth => {
@@ -179,6 +253,7 @@ fn pass(contract: &mut Contract, until: i64, answer: &mut Answer) {
             purchase.state = State::Expired { lines: lines.clone() };
         }
     }
+    expired.sort();
     let words: Vec<&str> = expired.iter().map(|(_, auth_code)| auth_code.as_str()).collect();
     answer.say("expired", words.join(" "));
 
@@ -194,7 +269,7 @@ fn pass(contract: &mut Contract, until: i64, answer: &mut Answer) {
             due.push((next, fee.fee.name.clone(), fee.fee.amount_minor.get()));
         }
     }
-    due.sort();
+    due.sort_by_key(|(month, _, _)| *month);
     contract.money.extend(due.iter().map(|(_, _, amount)| Money::Fee(*amount)));
     let words =
         due.iter().map(|(month, name, amount)| format!("{name} {}-{:02} {amount}", month.year(), month.month()));

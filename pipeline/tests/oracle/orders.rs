@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use model::{
     Actor, Block, CalendarUnit, CardToken, Code, Command, CommandMessage, ContractId, Limit, LimitId, LimitMode,
-    Measure, ProductSelector, Scope, Window,
+    Measure, ProductSelector, Scope, TimestampUs, Window,
 };
 
-use crate::book::{Card, Contract, Fee, KeptLimit, Money, State};
+use crate::book::{Card, Contract, Fee, KeptLimit, Money, Purchase, State};
 use crate::calendar::Calendar;
 
 /// Carries the order out; the code when it is refused.
@@ -41,10 +41,13 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
     }
     let Some(contract) = contracts.get_mut(&message.contract) else { return Some(Code::ContractUnknown) };
     let at = message.at_us.get();
-    let us = |time: Option<model::TimestampUs>| time.map(model::TimestampUs::get);
+    let us = |time: Option<TimestampUs>| time.map(TimestampUs::get);
     match message.command.clone() {
         Command::OpenContract { .. } => None,
         Command::SetTerm { valid_from_us, valid_to_us } => {
+            if never(valid_from_us, valid_to_us) {
+                return Some(Code::FmtInvalid);
+            }
             contract.term = (us(valid_from_us), us(valid_to_us));
             None
         }
@@ -124,6 +127,9 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             if let Some(code) = scopes.iter().flatten().find_map(|scope| unknown(contract, scope)) {
                 return Some(code);
             }
+            if never(valid_from_us, valid_to_us) {
+                return Some(Code::FmtInvalid);
+            }
             let issued = Card {
                 kind,
                 group,
@@ -147,13 +153,19 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             block(&mut card.blocks, Block { actor, reason, until_us });
             card.rests.retain(|(of, _)| *of != actor);
         }),
-        Command::UnblockCard { card, actor, until_us } => with_card(contract, &card, |card| {
-            card.rests.retain(|(of, _)| *of != actor);
-            match until_us {
-                None => card.blocks.retain(|block| block.actor != actor),
-                Some(until) => card.rests.push((actor, until.get())),
+        Command::UnblockCard { card, actor, until_us } => {
+            let blocks = contract.cards.get(&card).map_or(&[][..], |card| &card.blocks);
+            if !blocks.is_empty() && blocks.iter().all(|block| block.actor != actor) {
+                return Some(Code::NotPermitted);
             }
-        }),
+            with_card(contract, &card, |card| {
+                card.rests.retain(|(of, _)| *of != actor);
+                match until_us {
+                    None => card.blocks.retain(|block| block.actor != actor),
+                    Some(until) => card.rests.push((actor, until.get())),
+                }
+            })
+        }
         Command::CloseCard { card, closure } => with_card(contract, &card, |card| card.closed = Some(closure)),
         Command::ResetPin { card } => with_card(contract, &card, |card| {
             card.wrong_pins = 0;
@@ -187,7 +199,7 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             if let Some(code) = unknown(contract, &limit.scope) {
                 return Some(code);
             }
-            if limit.value < 0 || !in_reach(limit.window) {
+            if limit.value < 0 || !in_reach(limit.window) || never(limit.valid_from_us, limit.valid_to_us) {
                 return Some(Code::FmtInvalid);
             }
             set(contract, limit, at);
@@ -237,18 +249,21 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             None
         }
         Command::ReleaseHold { auth_code, .. } => {
-            let Some(purchase) = contract.purchases.iter_mut().find(|purchase| purchase.auth_code == auth_code) else {
-                return Some(Code::OriginalUnknown);
+            let open = |purchase: &&mut Purchase| {
+                purchase.auth_code == auth_code && matches!(purchase.state, State::Held { .. })
             };
-            if !matches!(purchase.state, State::Held { .. }) {
-                return Some(Code::OriginalClosed);
-            }
+            let Some(purchase) = contract.purchases.iter_mut().find(open) else { return Some(Code::OriginalUnknown) };
             purchase.state = State::Reversed;
             None
         }
         // The oracle's histories leave the fraud rules off, and the register moves no money.
         Command::SetRule { .. } | Command::MatchRegister(_) | Command::CloseRegister { .. } => None,
     }
+}
+
+/// A time that ends before it begins.
+fn never(from: Option<TimestampUs>, to: Option<TimestampUs>) -> bool {
+    from.zip(to).is_some_and(|(from, to)| to <= from)
 }
 
 fn block(blocks: &mut Vec<Block>, block: Block) {

@@ -1,6 +1,6 @@
 //! Transactions that tell what happened: completion, offline and forced sales, reversal, void, refund.
 
-use model::{AuthCode, Code, LimitMode, Transaction, TransactionKind, Unit, Verdict, Window};
+use model::{AuthCode, Code, LimitMode, ProductCode, Transaction, TransactionKind, Unit, Verdict, Window};
 use pipeline::ledger::Config;
 
 use crate::amounts::{mismatch, wish};
@@ -27,7 +27,7 @@ fn obstacle(contract: &Contract, transaction: &Transaction) -> Option<Code> {
 }
 
 fn lines(contract: &Contract, transaction: &Transaction) -> Vec<Line> {
-    let whole = transaction.items.iter();
+    let whole = transaction.items.iter().enumerate();
     whole.map(|item| wish(item, |line| contract.discount(line).cloned(), contract.currency).line).collect()
 }
 
@@ -43,8 +43,8 @@ fn pieces(lines: &[Line]) -> i64 {
     lines.iter().map(|line| line.pieces).sum()
 }
 
-/// The purchase of the same card that the transaction names.
-fn original(contract: &Contract, transaction: &Transaction) -> Option<usize> {
+/// The place of the purchase of the same card that the transaction names.
+pub(crate) fn original(contract: &Contract, transaction: &Transaction) -> Option<usize> {
     let named = &transaction.original;
     contract.purchases.iter().position(|purchase| {
         let same = match (&named.auth_code, &named.idem) {
@@ -136,8 +136,16 @@ fn refund(contract: &mut Contract, transaction: &Transaction, mut answer: Answer
     let State::Sold { lines, back, .. } = &mut contract.purchases[place].state else {
         return refused(answer, Code::OriginalClosed);
     };
-    let too_much = |of: &dyn Fn(&[Line]) -> i64| of(back) + of(&returned) > of(lines);
-    if too_much(&ml) || too_much(&net) || too_much(&pieces) {
+    let of = |code: &ProductCode, lines: &[Line]| -> Vec<Line> {
+        lines.iter().filter(|line| line.code == *code).cloned().collect()
+    };
+    // No product gives back more than was sold of it.
+    let too_much = returned.iter().map(|line| &line.code).any(|code| {
+        let (before, now, sold) = (of(code, back), of(code, &returned), of(code, lines));
+        let beyond = |measure: &dyn Fn(&[Line]) -> i64| measure(&before) + measure(&now) > measure(&sold);
+        beyond(&ml) || beyond(&net) || beyond(&pieces)
+    });
+    if too_much {
         return refused(answer, Code::AmountMismatch);
     }
     back.extend(returned.iter().cloned());
@@ -164,7 +172,7 @@ fn void(contract: &mut Contract, transaction: &Transaction, mut answer: Answer) 
     answer
 }
 
-/// Names the limits that apply and what goes beyond them, an open hold of its own aside. True when it goes beyond one for
+/// Names the limits that apply and what goes beyond them and beyond an open hold of its own. True when it goes beyond one for
 /// offline sales, of which only `percent` counts.
 fn told(
     contract: &Contract,
@@ -178,17 +186,17 @@ fn told(
     for kept in contract.limits_of(buyer, at, offline, Some(lines)) {
         let (used, held) = contract.usage(kept, at);
         let value = if kept.limit.offline { kept.limit.value * percent / 100 } else { kept.limit.value };
-        answer.headroom_of(kept, value, used, held);
+        answer.headroom_of(contract, (kept, at), value, used, held);
         let more = measured(&kept.limit, lines);
         let own = if kept.limit.window == Window::PerTransaction { 0 } else { measured(&kept.limit, own) };
         let beyond = more - (value - used - held + own);
-        if more > 0 && beyond > 0 {
+        if more > own && beyond > 0 {
             answer.over(kept.limit.id.as_str(), beyond);
             beyond_allowance |= kept.limit.offline && kept.limit.mode == LimitMode::Decline;
         }
     }
     let beyond = net(lines) - (contract.sums().available + net(own));
-    if net(lines) > 0 && beyond > 0 {
+    if net(lines) > net(own) && beyond > 0 {
         answer.over("balance", beyond);
     }
     beyond_allowance
