@@ -29,7 +29,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::fs;
 
-use script::{Scenario, difference, folder};
+use script::{Scenario, difference, folder, parting};
 use ways::{Way, run};
 
 /// So many scenarios are promised at least.
@@ -58,7 +58,7 @@ fn check(scenario: &Scenario, rewrite: bool) -> Result<(), String> {
         |way: Way| run(scenario, way).map_err(|failure| format!("{name}:{}: {way}: {}\n", failure.line, failure.what));
     let first = in_way(Way::OneWorker)?;
     if rewrite {
-        fs::write(&scenario.path, scenario.with(&first.told)).expect("the scenario's file can be written");
+        scenario.rewrite(&first.told);
     } else {
         for (step, told) in scenario.steps().zip(&first.told) {
             if step.expected != *told {
@@ -75,8 +75,8 @@ fn check(scenario: &Scenario, rewrite: bool) -> Result<(), String> {
                 return Err(format!("{name}:{}: {way} differs: {}\n{difference}", step.line, step.text));
             }
             if first.outcomes[place] != other.outcomes[place] {
-                let (one, other) = (&first.outcomes[place], &other.outcomes[place]);
-                return Err(format!("{name}:{}: {way} differs: {}\n- {one}\n+ {other}\n", step.line, step.text));
+                let difference = parting(&first.outcomes[place], &other.outcomes[place]);
+                return Err(format!("{name}:{}: {way} differs: {}\n{difference}", step.line, step.text));
             }
         }
     }

@@ -47,9 +47,10 @@ impl Account {
                 self.unbilled -= amount_minor.get();
             }
             Fact::CreditLineSet { amount_minor } => self.credit = amount_minor.get(),
+            // What more was granted on an open hold comes on top of it.
             Fact::Decided { decision, .. } if !decision.replayed => {
                 if let (Some(code), Some(hold)) = (&decision.auth_code, decision.hold) {
-                    self.holds.insert(code.clone(), hold.amount_minor.get());
+                    *self.holds.entry(code.clone()).or_default() += hold.amount_minor.get();
                 }
             }
             Fact::Captured { auth_code, amount_minor, .. } => {

@@ -113,8 +113,9 @@ impl Engine {
         dataflow.feed(partition).send(Input::Decide { partition, requests }).map_err(|error| error.to_string())?;
         let mut batch = outputs.recv_timeout(PATIENCE).map_err(|error| format!("no answer: {error}"))?;
         let (Some(output), None) = (batch.pop(), batch.pop()) else { return Err("not one record, but several".into()) };
-        let LedgerBody::Outcome(outcome) = &output.record.body else { return Err("a takeover is no answer".into()) };
-        let addressed = (output.partition, output.key.as_str(), output.record.epoch, outcome.request);
+        let Output::Record { partition: of, key, record } = output else { return Err("no record".into()) };
+        let LedgerBody::Outcome(outcome) = &record.body else { return Err("a takeover is no answer".into()) };
+        let addressed = (of, key.as_str(), record.epoch, outcome.request);
         if addressed != (partition, request.key(), ledger.epoch, offset) {
             return Err(format!("the record is addressed wrongly: {addressed:?}"));
         }
@@ -122,7 +123,7 @@ impl Engine {
         if folded.as_ref() != Some(outcome) {
             return Err(format!("who folds the ledger decides otherwise:\n{folded:?}\nthe live engine:\n{outcome:?}"));
         }
-        Ok((partition, output.record))
+        Ok((partition, *record))
     }
 
     /// The state that the ledger alone gives.

@@ -38,7 +38,7 @@ pub(crate) fn order(
         "holidays" => Command::SetHolidays {
             days: rest.split_whitespace().map(|day| date(day).map(Holiday)).collect::<Parsed<_>>()?,
         },
-        "term" => Command::SetTerm {
+        "term" if rest.is_empty() => Command::SetTerm {
             valid_from_us: terms.optional_moment(clauses.after("from"))?,
             valid_to_us: terms.optional_moment(clauses.after("until"))?,
         },

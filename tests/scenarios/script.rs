@@ -64,8 +64,14 @@ impl Scenario {
         })
     }
 
+    /// Puts these outcomes into the file, at once: other tests read it meanwhile.
+    pub(crate) fn rewrite(&self, outcomes: &[Vec<String>]) {
+        let new = self.path.with_extension("new");
+        fs::write(&new, self.with(outcomes)).and_then(|()| fs::rename(&new, &self.path)).expect("a folder to write to");
+    }
+
     /// The file's text with these outcomes, one list per step.
-    pub(crate) fn with(&self, outcomes: &[Vec<String>]) -> String {
+    fn with(&self, outcomes: &[Vec<String>]) -> String {
         let mut outcomes = outcomes.iter();
         let mut text = String::new();
         let mut push = |indent: &str, line: &str| {
@@ -104,4 +110,11 @@ pub(crate) fn difference(expected: &[String], actual: &[String]) -> String {
         + &lines('-', &expected_rest[..expected_rest.len() - same_end])
         + &lines('+', &actual_rest[..actual_rest.len() - same_end])
         + &lines(' ', &expected_rest[expected_rest.len() - same_end..])
+}
+
+/// Two long texts from shortly before they part.
+pub(crate) fn parting(one: &str, other: &str) -> String {
+    let same = one.chars().zip(other.chars()).take_while(|(left, right)| left == right).count();
+    let from_there = |text: &str| text.chars().skip(same.saturating_sub(120)).take(400).collect::<String>();
+    format!("    - …{}…\n    + …{}…\n", from_there(one), from_there(other))
 }

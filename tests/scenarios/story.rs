@@ -67,7 +67,8 @@ impl Story {
         known.cloned().unwrap_or(House { zone: TimeZone::UTC, currency: Currency::RUB })
     }
 
-    pub(crate) fn read(&mut self, line: usize, text: &str) -> Parsed<Happening> {
+    /// What the line with this number, counted from 0, means.
+    pub(crate) fn read(&mut self, number: usize, text: &str) -> Parsed<Happening> {
         if let Some(setting) = text.strip_prefix("with ") {
             return setting::setting(setting).map(Happening::Setting);
         }
@@ -88,7 +89,7 @@ impl Story {
         let station_zone = clauses.after("clock of").map(zone).transpose()?;
         let when = self.when(fixed, station_zone.as_ref().unwrap_or(&house.zone))?;
         let name = clauses.after("as").map(str::to_owned);
-        let key = clauses.after("key").or(name.as_deref()).map_or_else(|| format!("line-{line}"), str::to_owned);
+        let key = clauses.after("key").or(name.as_deref()).map_or_else(|| format!("message-{number}"), str::to_owned);
         let idem = id(&key, IdempotencyKey::new)?;
         let request = self.request(&mut clauses, &when, &idem, &house)?;
         clauses.end()?;

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::script::{Scenario, Step};
 use crate::setting::Language;
 use crate::story::{Happening, Story};
-use crate::words::{Labels, Teller};
+use crate::words::{Labels, Measures, Teller};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -85,6 +85,7 @@ struct Player {
     labels: Labels,
     books: Books,
     balances: BTreeMap<ContractId, Balance>,
+    measures: Measures,
     run: Run,
 }
 
@@ -100,12 +101,13 @@ impl Player {
             labels: Labels::default(),
             books: Books::default(),
             balances: BTreeMap::new(),
+            measures: Measures::new(),
             run: Run::default(),
         }
     }
 
     fn play(&mut self, number: usize, step: &Step) -> Result<(), String> {
-        let (request, name) = match self.story.read(step.line, &step.text)? {
+        let (request, name) = match self.story.read(number, &step.text)? {
             Happening::Request(request, name) => (request, name),
             Happening::Nothing => return self.keep(Vec::new(), String::new()),
             Happening::Setting(_) if self.engine.is_some() => return Err("settings come first".into()),
@@ -143,6 +145,9 @@ impl Player {
         self.books.enter(outcome)?;
         for fact in &outcome.facts {
             self.run.vocabulary.insert(word(fact));
+            if let (Fact::LimitSet { limit, .. }, Some(contract)) = (fact, &outcome.contract) {
+                self.measures.insert((contract.clone(), limit.id.clone()), limit.measure);
+            }
             match fact {
                 Fact::Decided { decision, .. } => self.run.vocabulary.insert(word(&decision.code)),
                 Fact::CommandRefused { code, .. } => self.run.vocabulary.insert(word(code)),
@@ -153,12 +158,18 @@ impl Player {
         self.story.learn(outcome, name);
         let house = self.story.house(outcome.contract.as_ref());
         let told = outcome.contract.as_ref().and_then(|contract| self.balances.get(contract)).copied();
-        let lines = Teller { house: &house, languages: &self.languages, told }.tell(outcome);
+        let teller = Teller { house: &house, languages: &self.languages, told, measures: &self.measures };
+        let lines = teller.tell(outcome);
         if let (Some(contract), Some(balance)) = (&outcome.contract, outcome.balance) {
             self.balances.insert(contract.clone(), balance);
         }
         let lines = lines.iter().map(|line| self.labels.replace(line)).collect();
-        let plain = Outcome { request: 0, origin: None, ..outcome.clone() };
+        let mut plain = Outcome { request: 0, origin: None, fingerprint: None, ..outcome.clone() };
+        for fact in &mut plain.facts {
+            if let Fact::Decided { fingerprint, .. } = fact {
+                *fingerprint = 0; // the body of a completion holds its authorization code
+            }
+        }
         let json = serde_json::to_string(&plain).map_err(|error| error.to_string())?;
         let json = self.labels.replace(&json);
         self.keep(lines, json)

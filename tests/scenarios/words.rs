@@ -4,10 +4,12 @@
 //! the contract's local time; authorization codes appear as A1, A2, … in the order in which they were given, since the
 //! real ones say which partition decided.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use model::{
-    Allowed, Balance, Currency, Decision, Fact, Headroom, Languages, Measure, Millilitres, MinorUnits, Outcome,
-    SoldItem, TimestampUs, Verdict,
+    Allowed, Balance, ContractId, Currency, Decision, Fact, Headroom, Languages, LimitId, Measure, Millilitres,
+    MinorUnits, Outcome, SoldItem, TimestampUs, Verdict,
 };
 use serde_json::Value;
 
@@ -54,7 +56,12 @@ pub(crate) struct Teller<'a> {
     pub(crate) languages: &'a [Language],
     /// The contract's money as it was told last.
     pub(crate) told: Option<Balance>,
+    /// What the contract's limits measure.
+    pub(crate) measures: &'a Measures,
 }
+
+/// What each limit of each contract measures.
+pub(crate) type Measures = BTreeMap<(ContractId, LimitId), Measure>;
 
 impl Teller<'_> {
     pub(crate) fn tell(&self, outcome: &Outcome) -> Vec<String> {
@@ -62,6 +69,12 @@ impl Teller<'_> {
         for fact in &outcome.facts {
             match fact {
                 Fact::Decided { decision, .. } => self.decision(decision, &mut lines),
+                Fact::LimitLow { limit, window, left } => {
+                    let contract = outcome.contract.clone();
+                    let measure = contract.and_then(|contract| self.measures.get(&(contract, limit.clone())));
+                    let left = measure.map_or_else(|| left.to_string(), |measure| self.amount(*measure, *left));
+                    lines.push(format!("ALERT: limit {limit} has {left} left ({window})"));
+                }
                 _ => lines.push(self.fact(fact)),
             }
         }
@@ -130,11 +143,7 @@ impl Teller<'_> {
     }
 
     fn headroom(&self, word: &str, headroom: &Headroom) -> String {
-        let amount = |value: i64| match headroom.measure {
-            Measure::Volume => format!("{} L", thousandths(value)),
-            Measure::Money => money(value, self.house.currency),
-            Measure::Count => format!("{value} x"),
-        };
+        let amount = |value: i64| self.amount(headroom.measure, value);
         let mut line = format!("{word} {}", headroom.limit);
         if headroom.version > 1 {
             line.push_str(&format!(" v{}", headroom.version));
@@ -157,6 +166,14 @@ impl Teller<'_> {
         format!("{line} ({})", headroom.window)
     }
 
+    fn amount(&self, measure: Measure, value: i64) -> String {
+        match measure {
+            Measure::Volume => format!("{} L", thousandths(value)),
+            Measure::Money => money(value, self.house.currency),
+            Measure::Count => format!("{value} x"),
+        }
+    }
+
     fn balance(&self, balance: &Balance) -> String {
         let parts = [
             ("own", balance.own, true),
@@ -176,7 +193,6 @@ impl Teller<'_> {
     fn fact(&self, fact: &Fact) -> String {
         match fact {
             Fact::LimitSet { version, .. } if *version > 1 => format!("limit set, version {version}"),
-            Fact::LimitLow { limit, window, left } => format!("ALERT: limit {limit} has {left} left ({window})"),
             Fact::CreditLineUsed { percent } => format!("ALERT: {percent} % of the credit line is used"),
             Fact::CommandRefused { code, message } => format!("refused {}: {message}", name(code)),
             Fact::CommandRepeated => "repeated: nothing changed".into(),
@@ -258,28 +274,11 @@ impl Teller<'_> {
     fn plain(&self, value: &Value) -> String {
         match value {
             Value::Object(fields) => {
-                let field = |(name, value): (&String, &Value)| {
-                    format!("{} {}", name.replace('_', " "), {
-                        match (name.as_str(), value.as_i64()) {
-                            (name, Some(us))
-                                if name.ends_with("_us")
-                                    || name.starts_with("valid")
-                                    || name.ends_with("until")
-                                    || name == "hold_expired" =>
-                            {
-                                local(us, &self.house.zone)
-                            }
-                            (name, Some(ml)) if name == "ml" || name.ends_with("_ml") => {
-                                format!("{} L", thousandths(ml))
-                            }
-                            (name, Some(minor)) if name == "minor" || name.ends_with("_minor") => {
-                                money(minor, self.house.currency)
-                            }
-                            _ => self.plain(value),
-                        }
-                    })
-                };
-                fields.iter().map(field).collect::<Vec<_>>().join(", ")
+                let measure = fields.get("measure").and_then(|measure| serde_json::from_value(measure.clone()).ok());
+                let mut words: Vec<String> =
+                    fields.iter().map(|(name, value)| self.field(name, value, measure)).collect();
+                words.sort(); // whether JSON keeps the order of fields depends on how the library was built
+                words.join(", ")
             }
             Value::Array(values) => values.iter().map(|value| self.plain(value)).collect::<Vec<_>>().join(" "),
             Value::String(text) => text.replace('_', " "),
@@ -287,6 +286,23 @@ impl Teller<'_> {
             other => other.to_string(),
         }
     }
+
+    fn field(&self, name: &str, value: &Value, measure: Option<Measure>) -> String {
+        let words = match (value.as_i64(), measure) {
+            (Some(us), _) if is_time(name) => local(us, &self.house.zone),
+            (Some(ml), _) if name == "ml" || name.ends_with("_ml") => format!("{} L", thousandths(ml)),
+            (Some(minor), _) if name == "minor" || name.ends_with("_minor") => money(minor, self.house.currency),
+            (Some(value), Some(measure)) if name == "beyond" => self.amount(measure, value),
+            _ => self.plain(value),
+        };
+        let name = ["_us", "_ml", "_minor"].iter().find_map(|unit| name.strip_suffix(unit)).unwrap_or(name);
+        format!("{} {words}", name.replace('_', " "))
+    }
+}
+
+/// Times by their names: those that do not end in `_us` are contents of variants.
+fn is_time(name: &str) -> bool {
+    name.ends_with("_us") || matches!(name, "valid_from" | "valid_to" | "pin_locked_until" | "hold_expired")
 }
 
 fn quantity(ml: Millilitres, pieces: u32, product: &str) -> String {
