@@ -411,30 +411,45 @@ fn set_limit(tables: &mut Tables, ix: Ix, when: When, limit: &model::Limit, vers
     let week_start = contract.week_start;
     let setting = Ix::try_from(contract.settings.len()).unwrap_or(NONE);
     contract.settings.push(Setting { limit: limit.clone(), version });
-    let before = contract.current.insert(limit.id.clone(), Named { setting, removed: false });
-    let before_scope = before.filter(|named| !named.removed).and_then(|named| {
-        contract.settings.get(named.setting as usize).map(|setting| (named.setting, setting.limit.scope.clone()))
+    let before = contract.current.get(&limit.id).copied().filter(|named| !named.removed);
+    let (first, since) = before.map_or((setting, when.at), |before| (before.first, before.since));
+    contract.current.insert(limit.id.clone(), Named { setting, removed: false, first, since });
+    let old = before.and_then(|before| Some((before.setting, contract.settings.get(before.setting as usize)?.limit.clone())));
+    let counted = old.and_then(|(place, old)| {
+        let rules = rules_of(tables, ix, &old.scope)?;
+        let place = rules.limits.iter().position(|counter| counter.limit == place)?;
+        let counter = rules.limits.remove(place);
+        // The same purchases count as before: the sums go on.
+        counts_alike(&old, limit).then_some(counter)
     });
-    let mut since_us = when.at.get();
-    let mut place = None;
-    if let Some((before, scope)) = before_scope
-        && let Some(rules) = rules_of(tables, ix, &scope)
-        && let Some(found) = rules.limits.iter().position(|counter| counter.limit == before)
-    {
-        let counter = rules.limits.remove(found);
-        since_us = counter.since_us().unwrap_or(since_us);
-        place = (scope == limit.scope).then_some(found);
-    }
     let Some(holder) = holder(tables, ix, &limit.scope) else { return };
-    let mut counter = Counter::new(setting, limit, selector, week_start, since_us);
-    tables.fill(ix, holder, &mut counter);
-    if let Some(rules) = rules_of(tables, ix, &limit.scope) {
-        match place {
-            Some(place) => rules.limits.insert(place, counter),
-            None => rules.limits.push(counter),
+    let counter = match counted {
+        Some(counter) => counter.with(setting, limit),
+        None => {
+            let mut counter = Counter::new(setting, limit, selector, week_start, since.get());
+            tables.fill(ix, holder, &mut counter);
+            counter
         }
+    };
+    let firsts = |tables: &mut Tables, limits: &[Ix]| -> usize {
+        let contract = tables.contracts.get(ix as usize);
+        limits.iter().position(|known| contract.is_some_and(|contract| contract.first_setting(*known) > first)).unwrap_or(limits.len())
+    };
+    let Some(rules) = rules_of(tables, ix, &limit.scope) else { return };
+    let known: Vec<Ix> = rules.limits.iter().map(|counter| counter.limit).collect();
+    let place = firsts(tables, &known);
+    if let Some(rules) = rules_of(tables, ix, &limit.scope) {
+        rules.limits.insert(place, counter);
         rules.limits.shrink_to_fit();
     }
+}
+
+/// Whether two settings of a limit count the same purchases in the same windows.
+fn counts_alike(one: &model::Limit, other: &model::Limit) -> bool {
+    let of = |limit: &model::Limit| {
+        (limit.scope.clone(), limit.product.clone(), limit.measure, limit.window, limit.schedule, limit.offline)
+    };
+    of(one) == of(other)
 }
 
 fn remove_limit(tables: &mut Tables, ix: Ix, id: &model::LimitId) {

@@ -98,15 +98,17 @@ impl Lines {
         sum
     }
 
-    /// Takes returned lines off: from the line of the same product, never below zero.
+    /// Takes returned lines off: from the lines of the same product in order, never below zero.
     pub(super) fn less(&self, returned: &Self) -> Self {
         let mut left: Vec<Line> = self.iter().copied().collect();
         for back in returned.iter() {
-            if let Some(line) = left.iter_mut().find(|line| line.code == back.code) {
-                line.ml = (line.ml - back.ml).max(0);
-                line.pieces = line.pieces.saturating_sub(back.pieces);
-                line.minor = (line.minor - back.minor).max(0);
-                line.discount_minor = (line.discount_minor - back.discount_minor).max(0);
+            let mut back = *back;
+            for line in left.iter_mut().filter(|line| line.code == back.code) {
+                take(&mut line.ml, &mut back.ml);
+                take(&mut line.minor, &mut back.minor);
+                take(&mut line.discount_minor, &mut back.discount_minor);
+                let pieces = line.pieces.min(back.pieces);
+                (line.pieces, back.pieces) = (line.pieces - pieces, back.pieces - pieces);
             }
         }
         Self::from_slice(&left)
@@ -128,6 +130,13 @@ impl Lines {
         }
         Self::from_slice(&all)
     }
+}
+
+/// Moves as much of `wanted` as there is.
+fn take(from: &mut i64, wanted: &mut i64) {
+    let taken = (*from).min(*wanted);
+    *from -= taken;
+    *wanted -= taken;
 }
 
 impl Quantity {

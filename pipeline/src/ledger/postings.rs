@@ -7,9 +7,9 @@
 use model::{Code, Difference, LimitMode, Measure, Note, OriginalState, Verdict};
 
 use super::answers::{Decided, Remarks};
-use super::decide::{Case, Effect, Refusal, Scratch, Standing};
+use super::decide::{Applied, Case, Effect, Refusal, Scratch, Standing};
 use super::evolve::terminal_hash;
-use super::lines::{Lines, Quantity};
+use super::lines::{Line, Lines, Quantity};
 use super::state::{Purchase, PurchaseState, minor};
 use super::wishes;
 
@@ -53,19 +53,22 @@ impl Case<'_> {
             (_, _, None, true) => Code::AmountMismatch,
             _ => Code::Approved,
         };
-        notes.extend(self.posting_clock_off().map(|hours| Note::ClockOff { hours }));
         self.apply(self.standing_of(purchase), &scratch.wished, &mut scratch.applied);
+        self.went_over(&scratch.applied, Some(purchase), &sold, &mut notes);
+        notes.extend(self.posting_clock_off().map(|hours| Note::ClockOff { hours }));
         let mut decided = self.posted(code, notes, sold, scratch);
         decided.auth = Some(purchase.auth);
         (decided, Effect::Post)
     }
 
     fn difference(&self, purchase: &Purchase, sold: &Lines) -> Option<Difference> {
-        let known = |line: &super::lines::Line| purchase.lines.iter().find(|held| held.code == line.code);
-        if sold.iter().any(|line| known(line).is_none()) {
+        let same = |of: &dyn Fn(&Line, &Line) -> bool| {
+            sold.iter().all(|line| purchase.lines.iter().any(|held| held.code == line.code && of(held, line)))
+        };
+        if !same(&|_, _| true) {
             return Some(Difference::Product);
         }
-        if sold.iter().any(|line| known(line).is_some_and(|held| held.price_e4 != line.price_e4)) {
+        if !same(&|held, line| held.price_e4 == line.price_e4) {
             return Some(Difference::Price);
         }
         (terminal_hash(&self.transaction.terminal) != purchase.terminal).then_some(Difference::Terminal)
@@ -109,19 +112,7 @@ impl Case<'_> {
             }
             notes.append(&mut over);
         }
-        let reserved = open.filter(|purchase| purchase.state == PurchaseState::Held).map(|purchase| &purchase.lines);
-        for limit in &ordinary {
-            let mut limit = *limit;
-            if let Some(own) = reserved.and_then(|lines| lines.sum_of(limit.selector)) {
-                // Its own hold makes room for it.
-                limit.figure.held -= match limit.measure {
-                    Measure::Volume => own.ml,
-                    Measure::Money => own.minor,
-                    Measure::Count => 1,
-                };
-            }
-            notes.extend(self.beyond(&limit, &sold));
-        }
+        self.went_over(&ordinary, open, &sold, &mut notes);
         scratch.applied.extend(ordinary);
         if wishes::mismatch(self, &scratch.wished) {
             notes.push(Note::AmountMismatch);
@@ -136,6 +127,22 @@ impl Case<'_> {
         let mut decided = self.posted(code, notes, sold, scratch);
         decided.auth = Some(open.map_or(self.offset, |purchase| purchase.auth));
         (decided, Effect::Post)
+    }
+
+    /// Notes what a posting takes beyond each limit. Its own open hold makes room for it.
+    fn went_over(&self, applied: &[Applied], own: Option<&Purchase>, sold: &Lines, notes: &mut Vec<Note>) {
+        let reserved = own.filter(|purchase| purchase.state == PurchaseState::Held).map(|purchase| &purchase.lines);
+        for limit in applied {
+            let mut limit = *limit;
+            if let Some(own) = reserved.and_then(|lines| lines.sum_of(limit.selector)) {
+                limit.figure.held -= match limit.measure {
+                    Measure::Volume => own.ml,
+                    Measure::Money => own.minor,
+                    Measure::Count => 1,
+                };
+            }
+            notes.extend(self.beyond(&limit, sold));
+        }
     }
 
     pub(super) fn reversal(&self, scratch: &mut Scratch) -> (Decided, Effect) {
@@ -194,7 +201,7 @@ impl Case<'_> {
         }
         let back = Lines::from_slice(&scratch.wished);
         let within = back.iter().all(|line| {
-            let sold = |of: &dyn Fn(&super::lines::Line) -> i64| {
+            let sold = |of: &dyn Fn(&Line) -> i64| {
                 purchase.lines.iter().filter(|sold| sold.code == line.code).map(of).sum::<i64>()
             };
             let returned = back.iter().filter(|other| other.code == line.code);

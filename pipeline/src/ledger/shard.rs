@@ -122,6 +122,9 @@ impl Shard {
         requests: impl IntoIterator<Item = (i64, Request)>,
         batch: &mut Batch,
     ) {
+        if batch.0.is_empty() {
+            self.after.clear();
+        }
         for (offset, request) in requests {
             if !self.decided(offset) {
                 batch.0.push(self.decide_one(config, offset, request));

@@ -71,6 +71,9 @@ pub(super) struct Money {
 pub(super) struct Named {
     pub(super) setting: Ix,
     pub(super) removed: bool,
+    /// The first setting since it was last removed, and its moment: limits keep their order, one-off limits their begin.
+    pub(super) first: Ix,
+    pub(super) since: TimestampUs,
 }
 
 /// One setting of a limit.
@@ -269,6 +272,12 @@ impl Contract {
     pub(super) fn next_version(&self, id: &LimitId) -> u32 {
         let last = self.current.get(id).and_then(|named| self.settings.get(named.setting as usize));
         last.map_or(1, |setting| setting.version.saturating_add(1))
+    }
+
+    /// The setting with which a limit began; limits of a scope stand in this order.
+    pub(super) fn first_setting(&self, setting: Ix) -> Ix {
+        let id = self.settings.get(setting as usize).map(|setting| &setting.limit.id);
+        id.and_then(|id| self.current.get(id)).map_or(setting, |named| named.first)
     }
 
     pub(super) fn group(&self, ix: Ix) -> Option<&Party<Group>> {

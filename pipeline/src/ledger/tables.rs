@@ -390,9 +390,6 @@ impl Card {
                 self.sum_up(&purchase);
             }
         }
-        for counter in &mut self.rules.limits {
-            counter.forget(before.get());
-        }
     }
 
     fn sum_up(&mut self, purchase: &Purchase) {

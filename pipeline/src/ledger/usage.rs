@@ -17,33 +17,30 @@ pub(super) const ROLLING_SECS_MAX: u32 = 31 * 86_400;
 /// Late purchases still find the windows of the last days.
 const ROLLING_KEPT_US: i64 = (ROLLING_SECS_MAX as i64 + 4 * 86_400) * model::MICROS_PER_SECOND;
 
-/// A limit of one scope, and the sums that it rests on.
+/// A limit of one scope, and the sums that it rests on. Small: a decision reads one per limit, and what is rare is boxed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Counter {
-    /// Its place among the limits of the shard: the words about it are there.
+    pub(super) value: i64,
+    newest: Bucket,
+    /// Its place among the limits of the contract: the words about it are there.
     pub(super) limit: u32,
+    pub(super) selector: Selector,
+    window: CounterWindow,
     pub(super) measure: Measure,
     pub(super) mode: LimitMode,
-    pub(super) selector: Selector,
     /// No schedule and no validity: nothing to look up.
     pub(super) plain: bool,
     pub(super) offline: bool,
-    window: CounterWindow,
-    pub(super) value: i64,
-    /// `i64::MIN` for none.
-    pub(super) alert_left: i64,
-    newest: Bucket,
-    previous: Bucket,
-    rolling: Option<Box<Rolling>>,
+    rare: Option<Box<Rare>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CounterWindow {
     PerTransaction,
-    Calendar(CalendarUnit, u16, WeekStart),
-    Rolling(i64),
+    Calendar(CalendarUnit, u8, WeekStart),
+    Rolling,
     Lifetime,
-    Since(i64),
+    OneOff,
 }
 
 /// The sums of one window.
@@ -59,9 +56,18 @@ pub(super) struct Usage {
     pub(super) held: i64,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Rare {
+    previous: Bucket,
+    rolling: Option<Rolling>,
+    /// When a one-off limit began.
+    since_us: i64,
+}
+
 /// The purchases of a rolling window, by time.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rolling {
+    length_us: i64,
     entries: VecDeque<RollingEntry>,
     sum: Usage,
 }
@@ -94,66 +100,82 @@ pub(super) enum Amounts<'a> {
 const NEVER: Bucket = Bucket { period: i64::MIN, usage: Usage { used: 0, held: 0 } };
 
 impl Counter {
-    pub(super) fn new(limit: u32, setting: &model::Limit, selector: Selector, week_start: WeekStart, set_at_us: i64) -> Self {
+    pub(super) fn new(limit: u32, setting: &model::Limit, selector: Selector, week_start: WeekStart, since_us: i64) -> Self {
         let window = match setting.window {
             Window::PerTransaction => CounterWindow::PerTransaction,
-            Window::Calendar { unit, count } => CounterWindow::Calendar(unit, count.max(1), week_start),
-            Window::Rolling { secs } => CounterWindow::Rolling(i64::from(secs) * model::MICROS_PER_SECOND),
+            Window::Calendar { unit, count } => {
+                CounterWindow::Calendar(unit, u8::try_from(count.max(1)).unwrap_or(u8::MAX), week_start)
+            }
+            Window::Rolling { .. } => CounterWindow::Rolling,
             Window::Lifetime => CounterWindow::Lifetime,
-            Window::OneOff => CounterWindow::Since(set_at_us),
+            Window::OneOff => CounterWindow::OneOff,
         };
+        let rolling = match setting.window {
+            Window::Rolling { secs } => {
+                Some(Rolling { length_us: i64::from(secs) * model::MICROS_PER_SECOND, ..Rolling::default() })
+            }
+            _ => None,
+        };
+        let rare = rolling.is_some() || window == CounterWindow::OneOff;
         Self {
+            value: setting.value,
+            newest: NEVER,
             limit,
+            selector,
+            window,
             measure: setting.measure,
             mode: setting.mode,
-            selector,
             plain: setting.schedule.is_none() && setting.valid_from_us.is_none() && setting.valid_to_us.is_none(),
             offline: setting.offline,
-            window,
-            value: setting.value,
-            alert_left: setting.alert_left.unwrap_or(i64::MIN),
-            newest: NEVER,
-            previous: NEVER,
-            rolling: matches!(window, CounterWindow::Rolling(_)).then(Box::default),
+            rare: rare.then(|| Box::new(Rare { previous: NEVER, rolling, since_us })),
         }
+    }
+
+    /// The same sums under another setting that counts alike.
+    pub(super) fn with(mut self, limit: u32, setting: &model::Limit) -> Self {
+        self.limit = limit;
+        self.value = setting.value;
+        self.mode = setting.mode;
+        self.plain = setting.schedule.is_none() && setting.valid_from_us.is_none() && setting.valid_to_us.is_none();
+        self
     }
 
     pub(super) fn is_per_transaction(&self) -> bool {
         self.window == CounterWindow::PerTransaction
     }
 
-    /// When a one-off limit was first set.
-    pub(super) fn since_us(&self) -> Option<i64> {
-        match self.window {
-            CounterWindow::Since(at_us) => Some(at_us),
-            _ => None,
-        }
-    }
-
     /// The number of the window that holds a moment: for rolling windows the moment itself.
     pub(super) fn period(&self, at: TimestampUs, local: Local) -> i64 {
         match self.window {
             CounterWindow::Calendar(CalendarUnit::Day, 1, _) => i64::from(local.day),
-            CounterWindow::Calendar(unit, count, week_start) => calendar::period(unit, count, week_start, local.day),
-            CounterWindow::Rolling(_) => at.get(),
-            CounterWindow::PerTransaction | CounterWindow::Lifetime | CounterWindow::Since(_) => 0,
+            CounterWindow::Calendar(unit, count, week_start) => {
+                calendar::period(unit, u16::from(count), week_start, local.day)
+            }
+            CounterWindow::Rolling => at.get(),
+            CounterWindow::PerTransaction | CounterWindow::Lifetime | CounterWindow::OneOff => 0,
         }
+    }
+
+    fn previous(&self) -> Bucket {
+        self.rare.as_ref().map_or(NEVER, |rare| rare.previous)
     }
 
     /// What is used and held in the window; `None` when only the purchases themselves can tell.
     pub(super) fn usage(&self, period: i64) -> Option<Usage> {
-        if let (CounterWindow::Rolling(length_us), Some(rolling)) = (self.window, &self.rolling) {
-            return Some(rolling.after(period - length_us));
+        if period == self.newest.period {
+            return Some(self.newest.usage);
         }
-        if self.window == CounterWindow::PerTransaction || period > self.newest.period {
-            Some(Usage::default())
-        } else if period == self.newest.period {
-            Some(self.newest.usage)
-        } else if period >= self.previous.period {
-            Some(if period == self.previous.period { self.previous.usage } else { Usage::default() })
-        } else {
-            None
+        if let Some(rolling) = self.rare.as_ref().and_then(|rare| rare.rolling.as_ref()) {
+            return Some(rolling.after(period - rolling.length_us));
         }
+        if period > self.newest.period || self.window == CounterWindow::PerTransaction {
+            return Some(Usage::default());
+        }
+        let previous = self.previous();
+        if period == previous.period {
+            return Some(previous.usage);
+        }
+        (period > previous.period).then(Usage::default)
     }
 
     /// Takes in a change of one purchase. The schedule and the offline flag were matched before.
@@ -164,32 +186,42 @@ impl Counter {
             return;
         }
         let change = Usage { used: after.used - before.used, held: after.held - before.held };
-        match (self.window, &mut self.rolling) {
+        match (self.window, &mut self.rare) {
             (CounterWindow::PerTransaction, _) => {}
-            (_, Some(rolling)) => {
-                rolling.change(counted.at.get(), counted.auth, change);
-                self.forget(counted.at.get() - ROLLING_KEPT_US);
+            (CounterWindow::OneOff, Some(rare)) if counted.at.get() < rare.since_us => {}
+            (CounterWindow::Rolling, Some(rare)) => {
+                if let Some(rolling) = &mut rare.rolling {
+                    rolling.change(counted.at.get(), counted.auth, change);
+                    rolling.forget(counted.at.get() - ROLLING_KEPT_US);
+                }
             }
-            (CounterWindow::Since(since), None) if counted.at.get() < since => {}
             _ => self.add(self.period(counted.at, counted.local), change),
         }
     }
 
     /// Adds to a window; a window older than the two that are kept is left to the purchases.
     pub(super) fn add(&mut self, period: i64, change: Usage) {
+        let fresh = Bucket { period, usage: Usage::default() };
         if period > self.newest.period {
-            self.previous = self.newest;
-            self.newest = Bucket { period, usage: Usage::default() };
-        } else if period < self.newest.period && period > self.previous.period {
-            // No purchase fell between the two: this window begins now.
-            self.previous = Bucket { period, usage: Usage::default() };
-        }
-        for bucket in [&mut self.newest, &mut self.previous] {
-            if bucket.period == period {
-                bucket.usage = bucket.usage.plus(change);
-                return;
+            if self.newest != NEVER {
+                let newest = self.newest;
+                self.rare_mut().previous = newest;
             }
+            self.newest = fresh;
+        } else if period < self.newest.period && period > self.previous().period {
+            // No purchase fell between the two: this window begins now.
+            self.rare_mut().previous = fresh;
         }
+        if period == self.newest.period {
+            self.newest.usage = self.newest.usage.plus(change);
+        } else if period == self.previous().period {
+            let previous = &mut self.rare_mut().previous;
+            previous.usage = previous.usage.plus(change);
+        }
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare { previous: NEVER, rolling: None, since_us: i64::MIN }))
     }
 
     /// What a purchase contributes.
@@ -214,9 +246,9 @@ impl Counter {
     /// The month sums that lie in a window count for it too.
     pub(super) fn holds_month(&self, period: i64, month: i64) -> bool {
         match self.window {
-            CounterWindow::Calendar(unit, count, _) => calendar::holds_month(unit, count, period, month),
+            CounterWindow::Calendar(unit, count, _) => calendar::holds_month(unit, u16::from(count), period, month),
             CounterWindow::Lifetime => true,
-            CounterWindow::PerTransaction | CounterWindow::Rolling(_) | CounterWindow::Since(_) => false,
+            CounterWindow::PerTransaction | CounterWindow::Rolling | CounterWindow::OneOff => false,
         }
     }
 
@@ -233,18 +265,6 @@ impl Counter {
             months.iter().filter_map(|(month, usage)| Some((window(*month)?, *usage))).collect();
         periods.sort_by_key(|(period, _)| *period);
         periods
-    }
-
-    /// Forgets single purchases that no window can reach any more.
-    pub(super) fn forget(&mut self, before_us: i64) {
-        let Some(rolling) = &mut self.rolling else { return };
-        while let Some(first) = rolling.entries.front() {
-            if first.at_us >= before_us || first.usage.held != 0 {
-                return;
-            }
-            rolling.sum = rolling.sum.less(first.usage);
-            rolling.entries.pop_front();
-        }
     }
 }
 
@@ -266,6 +286,17 @@ impl Rolling {
             self.entries.iter().take(from).fold(self.sum, |sum, entry| sum.less(entry.usage))
         } else {
             self.entries.iter().skip(from).fold(Usage::default(), |sum, entry| sum.plus(entry.usage))
+        }
+    }
+
+    /// Forgets the oldest purchases; one that is still held stays.
+    fn forget(&mut self, before_us: i64) {
+        while let Some(first) = self.entries.front() {
+            if first.at_us >= before_us || first.usage.held != 0 {
+                return;
+            }
+            self.sum = self.sum.less(first.usage);
+            self.entries.pop_front();
         }
     }
 

@@ -199,14 +199,15 @@ pub(super) fn grant(case: &Case<'_>, wished: &[Line], applied: &mut [Applied], g
 
 fn cut(line: &mut Line, room_ml: i64, room_minor: i64, purchases: i64, contract: &Contract) {
     let volume_fits = line.counted_in_pieces || line.ml <= room_ml;
-    if purchases >= 1 && volume_fits && line.minor <= room_minor {
+    let nothing_left = purchases < 1 || room_minor <= 0;
+    if !nothing_left && volume_fits && line.minor <= room_minor {
         return;
     }
     let affordable = PriceE4::new(u64::from(net_price(line, contract)))
         .ok()
         .and_then(|price| price.volume_within(minor(room_minor), contract.currency));
     let affordable = affordable.map_or(u64::MAX, Millilitres::get);
-    if purchases < 1 {
+    if nothing_left {
         (line.ml, line.pieces) = (0, 0);
     } else if line.counted_in_pieces {
         line.pieces = line.pieces.min(u32::try_from(affordable / ML_PER_PIECE).unwrap_or(u32::MAX));
