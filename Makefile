@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DEMO_FLAGS ?=
 
-.PHONY: help demo test check bench fmt engines web browser-tools test-tools prerequisites schemas
+.PHONY: help demo test check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ fmt: ## Format all code
 
 schemas: prerequisites ## Write deploy/schemas anew after a change of the wire format
 	@UPDATE_SCHEMAS=1 $(CARGO) test --release --locked --test schemas
+
+scenarios: prerequisites ## Write the outcomes of tests/scenarios anew after a change that is meant
+	@UPDATE_EXPECT=1 $(CARGO) test --release --locked --test scenarios
 
 prerequisites:
 	@deploy/setup build

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use ingest::{From, LogMessage, LogReader};
-use model::{Fence, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationRecord, Topic};
+use model::{
+    ContractId, FORMAT_VERSION, Fence, IdempotencyKey, LedgerBody, LedgerRecord, LogSettings, PartitionId, Request,
+    RequestBody, StationRecord, Tick, Topic,
+};
 use pipeline::{Dataflow, ledger, stations};
 use sinks::Recorder;
 use tokio::sync::mpsc;
@@ -26,6 +29,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const STATIONS_GATHER: Duration = Duration::from_millis(50);
 /// The page shows a decision, and counts its latency, up to so much later: an eye does not see it, the broker does.
 const SCREENS_GATHER: Duration = Duration::from_millis(25);
+/// How often the ledger learns what time it is, for holds that expire and fees that fall due.
+const CLOCK: Duration = Duration::from_secs(1);
 /// How often the stations learn what time it is, for idle partitions.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -46,8 +51,15 @@ pub(crate) fn requests(
         .collect();
     let mut reader = LogReader::open(log, &positions)?;
     let mut batch = Vec::new();
+    let mut told = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         reader.read(BATCH_MAX, WAIT, &mut batch)?;
+        if told.elapsed() >= CLOCK {
+            told = Instant::now();
+            for feed in dataflow.feeds() {
+                feed.send(ledger::Input::Clock { at_us: now() })?;
+            }
+        }
         for (partition, messages) in by_partition(&mut batch) {
             let mut requests = Vec::with_capacity(messages.len());
             for message in messages {
@@ -148,10 +160,26 @@ pub(crate) fn station_inputs(
 pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
     for batch in outputs {
         for output in batch {
-            recorder.append(Topic::Ledger, output.partition, &output.key, &output.record)?;
+            match output {
+                ledger::Output::Record { partition, key, record } => {
+                    recorder.append(Topic::Ledger, partition, &key, &*record)?;
+                }
+                ledger::Output::TickDue { partition, contract } => {
+                    let tick = tick(contract)?;
+                    recorder.append(Topic::Requests, partition, tick.key(), &tick)?;
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// Tells a contract in its own log that time has passed.
+fn tick(contract: ContractId) -> anyhow::Result<Request> {
+    let at_us = now();
+    let idem = IdempotencyKey::new(&format!("tick-{}", at_us.get()))?;
+    let body = RequestBody::Tick(Tick { idem, at_us });
+    Ok(Request { v: FORMAT_VERSION, origin: None, received_at_us: at_us, contract: Some(contract), body })
 }
 
 /// Writes what the station dataflow gives to the log, until the dataflow ends.

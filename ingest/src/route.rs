@@ -310,14 +310,19 @@ impl Router {
         let Some(lane) = &mut self.slots[index].lane else { return Ok(()) };
         let payload = message.payload().unwrap_or_default();
         let (origin_topic, decoded) = match topic {
-            Topic::Commands => (OriginTopic::Commands, decode::command(payload).map(RequestBody::Command)),
-            _ => (OriginTopic::Transactions, decode::transaction(payload).map(RequestBody::Transaction)),
+            Topic::Commands => {
+                (OriginTopic::Commands, decode::command(payload).map(|order| RequestBody::Command(Box::new(order))))
+            }
+            _ => (
+                OriginTopic::Transactions,
+                decode::transaction(payload).map(|message| RequestBody::Transaction(Box::new(message))),
+            ),
         };
         match decoded {
             Ok(body) => {
                 let contract = match &body {
                     RequestBody::Command(command) => Some(command.contract.clone()),
-                    RequestBody::Transaction(_) => None,
+                    RequestBody::Transaction(_) | RequestBody::Tick(_) => None,
                 };
                 let origin = Some(Origin { topic: origin_topic, partition, offset });
                 let request = Request { v: FORMAT_VERSION, origin, received_at_us, contract, body };
@@ -342,6 +347,8 @@ impl Router {
         match &request.body {
             RequestBody::Transaction(_) => self.metrics.transactions.increment(1),
             RequestBody::Command(_) => self.metrics.commands.increment(1),
+            // The ledger's owner writes these itself.
+            RequestBody::Tick(_) => {}
         }
         if request.contract.is_none() {
             self.metrics.unknown_cards.increment(1);

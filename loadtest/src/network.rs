@@ -10,11 +10,13 @@ mod customers;
 mod demand;
 mod gauges;
 mod memory;
+mod office;
 mod places;
 mod purchases;
 mod stories;
 mod tank;
 mod terminals;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod world;

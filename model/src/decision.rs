@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthCode, Currency, FraudRule, IdempotencyKey, Millilitres, MinorUnits, ProductCode, RuleMode, TimestampUs,
+    Actor, AuthCode, Closure, Currency, DriverId, FraudRule, IdempotencyKey, LimitMode, Measure, Millilitres,
+    MinorUnits, ProductCode, ProductSelector, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, VehicleId, Window,
 };
 
 /// The recorded answer to one transaction. The same idempotency key gets the same decision; only `replayed` differs.
@@ -34,7 +35,13 @@ pub struct Decision {
     pub balance: Option<Balance>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub risk: Vec<RiskFinding>,
-    pub text: Text,
+    /// What else there is to say, in figures: the texts are made from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+    /// How often the contract's limits, restrictions and policies had changed.
+    #[serde(default)]
+    pub rules_version: u64,
+    pub text: Texts,
     /// True on the repeat of an answer that was given before.
     #[serde(default)]
     pub replayed: bool,
@@ -47,6 +54,8 @@ pub enum Verdict {
     /// Less than was asked; see `allowed`.
     Partial,
     Decline,
+    /// The terminal asks for what is missing or wrong and tries again, under a new key.
+    Reprompt,
 }
 
 /// Why. One list for all answers to transactions and commands.
@@ -66,9 +75,40 @@ pub enum Code {
     CurrencyMismatch,
     CardUnknown,
     CardBlocked,
+    CardLost,
+    CardStolen,
+    /// Handed back or replaced.
+    CardClosed,
+    CardExpired,
+    CardNotYet,
+    PinRequired,
+    PinWrong,
+    /// Too many wrong PINs.
+    PinLocked,
+    PromptMissing,
+    PromptInvalid,
+    OdometerRange,
     ContractUnknown,
+    ContractBlocked,
+    ContractExpired,
+    ContractNotYet,
+    /// The product is not for this card, vehicle or contract.
+    Product,
+    /// The station, its region or its country is not for this card.
+    Site,
+    /// Not at this hour or on this day.
+    Time,
+    /// Not by this way of reading the card.
+    EntryMethod,
+    /// More than the vehicle's tank holds.
+    TankCapacity,
     Funds,
+    /// More than one purchase may be.
+    LimitTx,
+    /// Volume or money of a window is used up.
     LimitPeriod,
+    /// The purchases of a window are used up.
+    LimitCount,
     FraudVelocity,
     FraudTravel,
     /// A completion or reversal of an authorization that is not there.
@@ -77,13 +117,30 @@ pub enum Code {
     CompletionAboveHold,
     /// A completion posted after its hold expired.
     CompletionLate,
+    /// A completion posted with another product, price or terminal than was authorized.
+    CompletionDiffers,
     OriginalClosed,
+    /// A void of what is on a bill: a refund is the way.
+    OriginalBilled,
     /// Offline advice: posted whatever the limits say.
     PostedOffline,
+    /// Offline advice beyond what the terminal was allowed: posted, and to be looked at.
+    OfflineLimit,
+    /// A forced sale: posted whatever the limits say.
+    PostedForced,
     ContractExists,
     CardExists,
     /// A time zone that is not in the IANA list.
     TimeZoneUnknown,
+    LimitUnknown,
+    RestrictionUnknown,
+    GroupUnknown,
+    VehicleUnknown,
+    DriverUnknown,
+    /// This actor may not do that.
+    NotPermitted,
+    /// A contract holds no more of this.
+    TooMany,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,56 +153,230 @@ pub struct Hold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowed {
     pub code: ProductCode,
+    /// Zero for what is counted in pieces.
     pub qty_ml: Millilitres,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pieces: u32,
+    /// What the contract would pay: less its discount.
     pub amount_minor: MinorUnits,
 }
 
-/// One limit as it stood: `left = limit_value − used − held`, in ml or minor units after `measure`.
+fn is_zero(pieces: &u32) -> bool {
+    *pieces == 0
+}
+
+/// One limit as it stood: `left = limit_value − used − held`, in ml, minor units or purchases after `measure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Headroom {
-    /// Which limit, for example `daily volume`.
+    /// Its id, for example `L-77`; `balance` for the contract's money.
     pub limit: String,
+    /// Which setting of the limit this was: 1 for the first.
+    #[serde(default)]
+    pub version: u32,
+    #[serde(default = "contract_scope")]
+    pub scope: Scope,
+    #[serde(default, skip_serializing_if = "ProductSelector::is_all")]
+    pub product: ProductSelector,
     pub measure: Measure,
+    #[serde(default, skip_serializing_if = "LimitMode::is_decline")]
+    pub mode: LimitMode,
+    /// The time over which its usage adds up: `Lifetime` for `balance`.
+    pub span: Window,
     /// The window in words, for example `day 2026-01-14 Asia/Almaty`.
     pub window: String,
+    /// The window as a number: its days, weeks, … since 1970 for calendar windows, its end in µs for rolling ones.
+    #[serde(default)]
+    pub period: i64,
     pub limit_value: i64,
     pub used: i64,
     pub held: i64,
     /// Negative when offline sales went over.
     pub left: i64,
+    /// What is left in litres at the price asked, where a price was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ml: Option<i64>,
+    /// What is left in money at the price asked, where a price was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_minor: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    Volume,
-    Money,
+fn contract_scope() -> Scope {
+    Scope::Contract
 }
 
-/// A contract's money: `available = own + credit − held`.
+/// A contract's money: `available = own + credit − held − unbilled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Balance {
     pub currency: Currency,
-    /// Top-ups less captures; negative when the credit line is in use.
+    /// Top-ups less what was billed; negative when the credit line is in use.
     pub own: MinorUnits,
     pub credit: MinorUnits,
     /// Sum of open holds.
     pub held: MinorUnits,
+    /// Bought and not yet billed.
+    #[serde(default)]
+    pub unbilled: MinorUnits,
     pub available: MinorUnits,
 }
 
 /// What one rule found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RiskFinding {
     pub rule: FraudRule,
     pub mode: RuleMode,
-    /// The measured value against its threshold, in words.
-    pub value: String,
+    pub measured: RiskMeasure,
 }
 
-/// Texts in English. The cashier's says nothing about money or suspicion.
+/// What a rule measured, against its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskMeasure {
+    /// Purchases of the card in so many minutes, this one among them, and from how many on that is unusual.
+    Velocity { purchases: u32, minutes: u32, unusual_from: u32 },
+    /// The way from the last purchase by road, the time since then, the speed that this takes, and the most that is believed.
+    /// No speed when no time lies between.
+    Travel {
+        km: u32,
+        minutes: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kmh: Option<u32>,
+        kmh_most: u32,
+    },
+}
+
+/// A remark with its figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Text {
-    pub cashier: String,
-    pub manager: String,
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// The terminal's clock is ahead of ours by so much; behind when negative.
+    ClockOff {
+        hours: i64,
+    },
+    Malformed(Malformed),
+    /// The contract's currency.
+    Currency(Currency),
+    CardBlocked {
+        actor: Actor,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
+    },
+    CardClosed(Closure),
+    ContractBlocked {
+        actor: Actor,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
+    },
+    ValidFrom(TimestampUs),
+    ValidTo(TimestampUs),
+    /// A wrong PIN, and how often it may be tried again.
+    PinTriesLeft(u8),
+    PinLockedUntil(TimestampUs),
+    PromptsMissing(Vec<Prompt>),
+    /// What the terminal was told does not fit the card, or names nobody in the contract.
+    PromptInvalid(Prompt),
+    Odometer {
+        given: u32,
+        least: u32,
+        most: u32,
+    },
+    /// The restriction that forbids the purchase.
+    Restricted(RestrictionId),
+    /// The product that may not be bought.
+    Product(ProductCode),
+    /// The vehicle's tank is smaller than the purchase.
+    TankCapacity {
+        vehicle: VehicleId,
+        tank_ml: Millilitres,
+    },
+    /// The station's amount is not quantity times price.
+    AmountMismatch,
+    /// What the completion may have been.
+    AboveHold {
+        ml: Millilitres,
+        minor: MinorUnits,
+    },
+    /// When the hold had expired.
+    HoldExpired(TimestampUs),
+    /// In what the completion differs from its authorization.
+    Differs(Difference),
+    /// A limit that was gone over without declining, and by how much.
+    Over {
+        limit: String,
+        measure: Measure,
+        mode: LimitMode,
+        beyond: i64,
+    },
+    /// The terminal's lists were so old when it sold offline, and so much of the offline limits was allowed.
+    CatalogueAge {
+        hours: i64,
+        percent: u8,
+    },
+    /// Offline sales are not allowed with this card.
+    OfflineForbidden,
+    /// How the original ended.
+    Original(OriginalState),
+    /// More than was sold cannot come back.
+    Sold {
+        ml: Millilitres,
+        minor: MinorUnits,
+    },
+    /// What was released.
+    Released {
+        ml: Millilitres,
+        minor: MinorUnits,
+    },
+    /// Who bought, where a prompt said so.
+    Driver(DriverId),
+}
+
+/// What is wrong with the meaning of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Malformed {
+    NoItem,
+    TooManyItems,
+    NegativeAmount,
+    OutOfRange,
+    NoPrice,
+    NoQuantity,
+    /// A fill-up in a sale: a sale knows its quantity.
+    FillUpInSale,
+    /// Litres for what is counted in pieces, or the reverse.
+    WrongUnit,
+    NoOriginal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    Product,
+    Price,
+    Terminal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginalState {
+    Held,
+    Expired,
+    Completed,
+    Reversed,
+    Billed,
+}
+
+/// Two texts in three languages. The cashier's says nothing about money or suspicion.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Texts {
+    pub cashier: Languages,
+    pub manager: Languages,
+}
+
+/// The same sentence in English, Russian and Kazakh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Languages {
+    pub en: String,
+    pub ru: String,
+    pub kk: String,
 }

@@ -98,6 +98,18 @@ id! {
     ProductCode;
     /// The authorization code that a completion or reversal quotes.
     AuthCode;
+    /// A group of cards within a contract.
+    GroupId;
+    /// A vehicle of a contract, for example its registration number.
+    VehicleId;
+    /// A driver of a contract: what the terminal's prompt asks for.
+    DriverId;
+    /// A limit within its contract.
+    LimitId;
+    /// A restriction within its contract.
+    RestrictionId;
+    /// A region as the network names it, for example `RU-MOW`.
+    RegionId;
 }
 
 #[cfg(test)]

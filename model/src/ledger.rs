@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthCode, Balance, CardToken, Code, ContractId, Currency, Decision, FraudRule, Headroom, IdempotencyKey, Location,
-    Millilitres, MinorUnits, Origin, OriginTopic, PartitionId, ProductCode, RuleMode, SiteId, TerminalId, TimestampUs,
-    TransactionKind,
+    Actor, AuthCode, Balance, Block, CardKind, CardToken, Closure, Code, ContractId, Currency, Decision, Discount,
+    Driver, DriverId, FraudRule, Group, GroupId, Headroom, Holiday, IdempotencyKey, Limit, LimitId, Location,
+    Millilitres, MinorUnits, MonthlyFee, Origin, OriginTopic, PartitionId, Payer, Policy, ProductCode, ProductSelector,
+    RegisterLine, RegisterOutcome, Restriction, RestrictionId, RuleMode, Scope, SiteId, TerminalId, TimestampUs,
+    TransactionKind, Unit, Vehicle, VehicleId, WeekStart,
 };
 
 /// A record of `fuel.ledger`. All that one request changed stands in one record, so no record depends on another being written.
@@ -43,6 +45,9 @@ pub struct Outcome {
     pub received_at_us: TimestampUs,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContractId>,
+    /// Who gave the order; absent for transactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// Fingerprint of an order's body: tells a repeat from a re-used key. Absent for transactions, whose
     /// [`Fact::Decided`] carries it, and for repeats of an origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,34 +71,143 @@ pub enum Fact {
         name: String,
         currency: Currency,
         time_zone: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        legal_entity: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holding: Option<String>,
+        #[serde(default, skip_serializing_if = "WeekStart::is_monday")]
+        week_start: WeekStart,
+    },
+    TermSet {
+        valid_from_us: Option<TimestampUs>,
+        valid_to_us: Option<TimestampUs>,
+    },
+    ContractBlocked(Block),
+    ContractUnblocked {
+        actor: Actor,
+    },
+    HolidaysSet {
+        days: Vec<Holiday>,
     },
     ToppedUp {
         amount_minor: MinorUnits,
         reference: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payer: Option<Payer>,
+    },
+    /// A line of the bank's register, and what became of it.
+    RegisterMatched {
+        line: RegisterLine,
+        outcome: RegisterOutcome,
+        /// What the top-up with this reference had; absent when there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credited_minor: Option<MinorUnits>,
+    },
+    /// A top-up that the register of its day does not show.
+    RegisterMissing {
+        reference: String,
+        amount_minor: MinorUnits,
     },
     CreditLineSet {
+        amount_minor: MinorUnits,
+    },
+    Adjusted {
+        amount_minor: MinorUnits,
+        reason: String,
+    },
+    MonthlyFeeSet(MonthlyFee),
+    /// The fee of a month, `2026-01`.
+    FeeCharged {
+        name: String,
+        month: String,
+        amount_minor: MinorUnits,
+    },
+    DiscountSet(Discount),
+    DiscountRemoved {
+        product: ProductSelector,
+    },
+    /// What was unbilled is now own debt.
+    Billed {
+        number: String,
         amount_minor: MinorUnits,
     },
     CardIssued {
         card: CardToken,
         pan_masked: String,
-        vehicle: Option<String>,
+        #[serde(default, skip_serializing_if = "CardKind::is_plastic")]
+        kind: CardKind,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vehicle: Option<VehicleId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<DriverId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        valid_from_us: Option<TimestampUs>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        valid_to_us: Option<TimestampUs>,
     },
     CardBlocked {
         card: CardToken,
+        #[serde(default)]
+        actor: Actor,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
     },
     CardUnblocked {
         card: CardToken,
+        #[serde(default)]
+        actor: Actor,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<TimestampUs>,
     },
-    DailyLimitSet {
+    CardClosed {
         card: CardToken,
-        daily_ml: Option<Millilitres>,
-        daily_minor: Option<MinorUnits>,
+        closure: Closure,
+    },
+    PinReset {
+        card: CardToken,
+    },
+    CardAssigned {
+        card: CardToken,
+        group: Option<GroupId>,
+        vehicle: Option<VehicleId>,
+        driver: Option<DriverId>,
+    },
+    GroupPut(Group),
+    VehiclePut(Vehicle),
+    DriverPut(Driver),
+    /// The limit as it is from now on.
+    LimitSet {
+        limit: Limit,
+        /// 1 for the first setting of this id.
+        version: u32,
+    },
+    LimitRemoved {
+        limit: LimitId,
+    },
+    RestrictionSet(Restriction),
+    RestrictionRemoved {
+        restriction: RestrictionId,
+    },
+    PolicySet {
+        scope: Scope,
+        policy: Option<Policy>,
     },
     RuleSet {
         rule: FraudRule,
         mode: RuleMode,
+    },
+    /// Less is left of a limit than its owner wants to know of.
+    LimitLow {
+        limit: LimitId,
+        window: String,
+        left: i64,
+    },
+    /// So much of the credit line is in use: 70, 90 or 100 percent.
+    CreditLineUsed {
+        percent: u8,
     },
     /// An order that could not be carried out.
     CommandRefused {
@@ -112,6 +226,13 @@ pub enum Fact {
         location: Option<Location>,
         /// What was asked for.
         items: Vec<SoldItem>,
+        /// The vehicle and the driver, as the card or the prompts say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vehicle: Option<VehicleId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<DriverId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        odometer: Option<u32>,
         /// Fingerprint of the request's body: tells a repeat from a re-used key.
         fingerprint: u64,
         decision: Decision,
@@ -130,6 +251,9 @@ pub enum Fact {
     Reversed {
         card: CardToken,
         auth_code: AuthCode,
+        /// Why somebody ended it by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     HoldExpired {
         card: CardToken,
@@ -143,15 +267,37 @@ pub enum Fact {
         items: Vec<SoldItem>,
         amount_minor: MinorUnits,
     },
+    /// A sale undone before it was billed: its usage and its count are given back too.
+    Voided {
+        card: CardToken,
+        auth_code: AuthCode,
+        site: SiteId,
+        items: Vec<SoldItem>,
+        amount_minor: MinorUnits,
+    },
 }
 
 /// One product line with its amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoldItem {
     pub code: ProductCode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<ProductCode>,
+    #[serde(default, skip_serializing_if = "Unit::is_litres")]
+    pub unit: Unit,
+    /// Zero for what is counted in pieces.
     pub qty_ml: Millilitres,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pieces: u32,
     pub price_e4: crate::PriceE4,
+    /// What the contract pays: the station's amount less the discount.
     pub amount_minor: MinorUnits,
+    #[serde(default, skip_serializing_if = "MinorUnits::is_zero")]
+    pub discount_minor: MinorUnits,
+}
+
+fn is_zero(pieces: &u32) -> bool {
+    *pieces == 0
 }
 
 /// A card as people see it.
@@ -160,7 +306,11 @@ pub struct CardView {
     pub card: CardToken,
     pub pan_masked: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vehicle: Option<String>,
+    pub vehicle: Option<VehicleId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverId>,
     pub state: CardState,
     /// What is left of each limit after the facts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -172,6 +322,12 @@ pub struct CardView {
 pub enum CardState {
     Active,
     Blocked,
+    PinLocked,
+    NotYet,
+    Expired,
+    Lost,
+    Stolen,
+    Closed,
 }
 
 /// Tells the true records of one ledger or station-events partition from those of an owner that was replaced.

@@ -12,6 +12,9 @@ mod command;
 mod decision;
 mod ids;
 mod ledger;
+mod limits;
+mod money;
+mod parties;
 mod reading;
 mod rejection;
 mod request;
@@ -22,19 +25,31 @@ mod transaction;
 mod units;
 
 pub use card_table::CardEntry;
-pub use command::{Command, CommandMessage, FraudRule, RuleMode};
-pub use decision::{Allowed, Balance, Code, Decision, Headroom, Hold, Measure, RiskFinding, Text, Verdict};
-pub use ids::{AuthCode, CardToken, ContractId, IdError, IdempotencyKey, ProductCode, SiteId, TankId, TerminalId};
+pub use command::{Command, CommandMessage, FraudRule, RuleMode, WeekStart};
+pub use decision::{
+    Allowed, Balance, Code, Decision, Difference, Headroom, Hold, Languages, Malformed, Note, OriginalState,
+    RiskFinding, RiskMeasure, Texts, Verdict,
+};
+pub use ids::{
+    AuthCode, CardToken, ContractId, DriverId, GroupId, IdError, IdempotencyKey, LimitId, ProductCode, RegionId,
+    RestrictionId, SiteId, TankId, TerminalId, VehicleId,
+};
 pub use ledger::{CardState, CardView, Fact, Fence, LedgerBody, LedgerRecord, Outcome, SoldItem, Watermarks};
+pub use limits::{
+    CalendarUnit, Holiday, HolidayRule, Limit, LimitMode, Measure, Policy, ProductSelector, Prompt, Restriction,
+    RestrictionList, RestrictionRule, Schedule, Scope, Window,
+};
+pub use money::{Discount, DiscountOff, MonthlyFee, Payer, RegisterLine, RegisterOutcome, TopUpState};
+pub use parties::{Actor, Block, CardKind, Closure, Driver, Group, Vehicle};
 pub use reading::{DeviceMessage, DeviceStatus, Reading, ReadingMessage, ReadingRecord, StatusMessage};
 pub use rejection::{RejectReason, Rejection, Source};
-pub use request::{Origin, OriginTopic, Request, RequestBody};
+pub use request::{Origin, OriginTopic, Request, RequestBody, Tick};
 pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel};
 pub use time::{LocalTime, MICROS_PER_MINUTE, MICROS_PER_SECOND, TimestampUs};
 pub use topics::{LogSettings, PartitionId, Topic, partition_of};
 pub use transaction::{
-    CardData, Device, Entry, Item, Location, Offline, Original, Pin, Prompts, SecondId, Transaction, TransactionKind,
-    Unit,
+    CardData, CountryCode, Device, Entry, Item, Location, Offline, Original, Pin, Prompts, SecondId, Transaction,
+    TransactionKind, Unit,
 };
 pub use units::{AmountError, Currency, DeciCelsius, Millilitres, Millimetres, MinorUnits, PriceE4};
 

@@ -40,10 +40,18 @@ pub struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "nearly all requests are transactions; a box would cost each of them")]
 pub enum RequestBody {
-    Transaction(Transaction),
-    Command(CommandMessage),
+    Transaction(Box<Transaction>),
+    Command(Box<CommandMessage>),
+    /// Time has passed for the contract: holds expire and fees fall due. Written by the ledger's owner.
+    Tick(Tick),
+}
+
+/// The moment up to which time has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    pub idem: IdempotencyKey,
+    pub at_us: TimestampUs,
 }
 
 impl Request {
@@ -52,6 +60,7 @@ impl Request {
         match &self.body {
             RequestBody::Transaction(transaction) => &transaction.idem,
             RequestBody::Command(command) => &command.idem,
+            RequestBody::Tick(tick) => &tick.idem,
         }
     }
     /// Event time in UTC.
@@ -60,6 +69,7 @@ impl Request {
         match &self.body {
             RequestBody::Transaction(transaction) => transaction.at(),
             RequestBody::Command(command) => command.at_us,
+            RequestBody::Tick(tick) => tick.at_us,
         }
     }
     /// The key of the record, and of its ledger record: the contract, or the card where no contract is known.
@@ -69,6 +79,7 @@ impl Request {
             (Some(contract), _) => contract.as_str(),
             (None, RequestBody::Transaction(transaction)) => transaction.card.token.as_str(),
             (None, RequestBody::Command(command)) => command.contract.as_str(),
+            (None, RequestBody::Tick(tick)) => tick.idem.as_str(),
         }
     }
 }

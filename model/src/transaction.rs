@@ -1,11 +1,14 @@
 //! What a station terminal sends on `fuel.transactions`.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    AuthCode, CardToken, Currency, IdempotencyKey, LocalTime, Millilitres, MinorUnits, PriceE4, ProductCode, SiteId,
-    TerminalId, TimestampUs,
+    AuthCode, CardToken, Currency, IdempotencyKey, LocalTime, Millilitres, MinorUnits, PriceE4, ProductCode, RegionId,
+    SiteId, TerminalId, TimestampUs,
 };
 
 /// One message of a terminal: an authorization, a completion, a reversal, an advice, an inquiry.
@@ -41,6 +44,12 @@ pub struct Transaction {
     /// Where the station stands; without it travel rules say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// The region of the station; needed where restrictions name regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    /// ISO 3166-1 alpha-2; needed where restrictions name countries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<CountryCode>,
     pub card: CardData,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_id: Option<SecondId>,
@@ -79,12 +88,18 @@ pub enum TransactionKind {
     Preauth,
     /// Authorization and sale in one.
     Sale,
+    /// More for a hold that is open.
+    Incremental,
     /// The real quantity after a preauth: releases the hold and posts.
     Completion,
     /// Sold while the terminal was offline: posted, never declined.
     AdviceOffline,
+    /// Sold by the station's own decision, without an authorization: posted, never declined.
+    Forced,
     /// Takes back a preauth that was not used.
     Reversal,
+    /// Undoes a sale that is not billed yet, whole.
+    Void,
     /// Returns goods that were sold and paid.
     Refund,
     /// Asks for the balance and the remaining limits.
@@ -170,19 +185,77 @@ pub struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<ProductCode>,
     pub unit: Unit,
-    /// Quantity in ml; absent for a fill-up.
+    /// Quantity in ml; absent for a fill-up and for pieces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qty_ml: Option<Millilitres>,
+    /// Quantity in pieces; absent for litres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<u32>,
+    /// Of one litre or piece.
     pub price_e4: PriceE4,
     /// The terminal's own amount; absent before the sale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_minor: Option<MinorUnits>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Unit {
-    /// Litres; quantities in ml.
+    #[default]
+    /// Litres; quantities in `qty_ml`.
     L,
+    /// Pieces: goods and services beside fuel; quantities in `pieces`.
+    #[serde(rename = "PCS")]
+    Pieces,
+}
+
+impl Unit {
+    #[must_use]
+    pub fn is_litres(&self) -> bool {
+        *self == Self::L
+    }
+}
+
+/// A country's two capital letters (ISO 3166-1 alpha-2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CountryCode([u8; 2]);
+
+impl CountryCode {
+    /// `None` unless the text is two capital ASCII letters.
+    #[must_use]
+    pub fn new(code: &str) -> Option<Self> {
+        let bytes: [u8; 2] = code.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_uppercase).then_some(Self(bytes))
+    }
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("??")
+    }
+}
+
+impl fmt::Debug for CountryCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl Serialize for CountryCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+impl<'de> Deserialize<'de> for CountryCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::new(&code)
+            .ok_or_else(|| serde::de::Error::custom(format!("{code:?} is no country: two capital letters expected")))
+    }
+}
+impl JsonSchema for CountryCode {
+    fn schema_name() -> Cow<'static, str> {
+        "CountryCode".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[A-Z]{2}$" })
+    }
 }
 
 /// What a completion, reversal or refund refers to.
@@ -200,6 +273,9 @@ pub struct Offline {
     pub was: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_ver: Option<u32>,
+    /// When the terminal last loaded limits and card lists: its allowance shrinks with their age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_at_us: Option<TimestampUs>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

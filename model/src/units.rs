@@ -90,6 +90,10 @@ impl MinorUnits {
     pub const fn is_negative(self) -> bool {
         self.0 < 0
     }
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl<'de> Deserialize<'de> for MinorUnits {

@@ -5,31 +5,40 @@
 //! ledger partition and nothing else, so that an owner that folds it goes on exactly where the last one stopped; no
 //! clock, no randomness. Does not: write the ledger, read Kafka, or know who owns a partition: it is told.
 
-mod card_limits;
-mod contract;
+mod admission;
+mod alerts;
+mod answers;
+mod calendar;
 mod decide;
 mod evolve;
+pub mod explain;
 mod fingerprint;
 mod fraud;
-mod items;
-mod keys;
+mod lines;
 mod orders;
 mod partitions;
 mod postings;
 mod purchases;
+mod recall;
+mod record;
 pub mod shard;
+mod state;
+mod tables;
 mod texts;
+mod usage;
+mod views;
+mod wishes;
 
 use crossbeam_channel::Sender;
-use model::{LedgerRecord, Millilitres, PartitionId, Request};
+use model::{ContractId, Device, LedgerRecord, Millilitres, PartitionId, ProductCode, Request, TimestampUs};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
 use crate::Dataflow;
 use crate::worker;
-use contract::Moment;
 use partitions::Partitions;
+use state::Moment;
 
 /// Messages that wait for one worker before the sender does.
 const QUEUE_MAX: usize = 1024;
@@ -61,13 +70,23 @@ pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
 pub struct Config {
     /// Threads; a partition lives on worker `partition % workers`.
     pub workers: usize,
-    /// How long a hold reserves after its authorization.
+    /// How long a hold reserves after its authorization, where no policy says otherwise.
     pub hold_ttl_us: i64,
+    /// The first that fits counts.
+    pub hold_policies: Vec<HoldPolicy>,
     /// The most that a fill-up reserves.
     pub fill_up_ml_max: Millilitres,
     /// A partial approval of less is no use to anyone.
     pub partial_ml_min: Millilitres,
-    /// So many purchases with one card within the window are too many. At most 16.
+    /// So many wrong PINs lock a card.
+    pub pin_tries_max: u8,
+    /// How long wrong PINs lock a card.
+    pub pin_lock_us: i64,
+    /// A tank may take this much more than it is said to hold.
+    pub tank_tolerance_percent: u8,
+    /// How much of the offline limits a terminal may use while its lists are younger than this; older: nothing.
+    pub offline_ageing: Vec<(i64, u8)>,
+    /// So many purchases with one card within the window are too many. At most 64.
     pub velocity_purchases: usize,
     pub velocity_window_us: i64,
     /// Faster than this between two stations is not believed.
@@ -80,8 +99,18 @@ pub struct Config {
     pub clock_skew_max_us: Option<i64>,
     /// How long idempotency keys are remembered: longer than terminals repeat and upload.
     pub key_retention_us: i64,
-    /// How long a purchase can be completed late, reversed or refunded.
-    pub purchase_retention_us: i64,
+    /// How late a sale may become known and still count when it happened. At most the 35 days for which purchases are kept.
+    pub late_max_us: i64,
+}
+
+/// How long holds of some terminals and products reserve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldPolicy {
+    /// Absent: any.
+    pub device: Option<Device>,
+    /// The group of the first item; absent: any.
+    pub group: Option<ProductCode>,
+    pub ttl_us: i64,
 }
 
 const MINUTE_US: i64 = model::MICROS_PER_MINUTE;
@@ -92,8 +121,13 @@ impl Default for Config {
         Self {
             workers: 1,
             hold_ttl_us: 2 * HOUR_US,
+            hold_policies: Vec::new(),
             fill_up_ml_max: Millilitres::from_litres(200),
             partial_ml_min: Millilitres::from_litres(1),
+            pin_tries_max: 3,
+            pin_lock_us: 30 * MINUTE_US,
+            tank_tolerance_percent: 3,
+            offline_ageing: vec![(12 * HOUR_US, 100), (24 * HOUR_US, 70)],
             velocity_purchases: 4,
             velocity_window_us: 15 * MINUTE_US,
             travel_kmh_max: 130,
@@ -101,7 +135,7 @@ impl Default for Config {
             travel_road_percent: 120,
             clock_skew_max_us: Some(26 * HOUR_US),
             key_retention_us: 72 * HOUR_US,
-            purchase_retention_us: 10 * 24 * HOUR_US,
+            late_max_us: 31 * 24 * HOUR_US,
         }
     }
 }
@@ -111,6 +145,12 @@ impl Config {
     fn believes(&self, moment: Moment) -> bool {
         let skew = moment.at.get().abs_diff(moment.received_at.get());
         self.clock_skew_max_us.is_none_or(|largest| i64::try_from(skew).is_ok_and(|skew| skew <= largest))
+    }
+
+    /// The same for what was sold before and comes late: it may be older, not younger.
+    fn believes_late(&self, moment: Moment) -> bool {
+        let late = moment.received_at.get() - moment.at.get();
+        self.believes(moment) || (self.clock_skew_max_us.is_some() && (0..=self.late_max_us).contains(&late))
     }
 }
 
@@ -123,16 +163,19 @@ pub enum Input {
     Start { partition: PartitionId, epoch: i64 },
     /// Requests in order, each with its offset in `fuel.requests`.
     Decide { partition: PartitionId, requests: Vec<(i64, Request)> },
+    /// What time it is: contracts for which time alone changes something are named in the output.
+    Clock { at_us: TimestampUs },
     /// The partition belongs to another process now: forget it.
     Revoke { partition: PartitionId },
 }
 
-/// A record to append to `fuel.ledger`, in the order given.
+/// What the workers give, in order.
 #[derive(Clone, Debug)]
-pub struct Output {
-    pub partition: PartitionId,
-    pub key: String,
-    pub record: LedgerRecord,
+pub enum Output {
+    /// To append to `fuel.ledger`.
+    Record { partition: PartitionId, key: String, record: Box<LedgerRecord> },
+    /// Time has passed for this contract: append a [`model::Tick`] to `fuel.requests`.
+    TickDue { partition: PartitionId, contract: ContractId },
 }
 
 #[cfg(test)]

@@ -95,6 +95,24 @@ fn captured(card: usize, minor: i64) -> String {
     )
 }
 
+/// A sale of fuel and goods with a discount, another one, and its void.
+fn receipt_and_void() -> String {
+    let items = r#"[{"code":"DIESEL","group":"FUEL","qty_ml":40000,"price_e4":694500,"amount_minor":267800,"discount_minor":10000},
+        {"code":"WIPER","unit":"PCS","qty_ml":0,"pieces":2,"price_e4":3000000,"amount_minor":60000}]"#;
+    let posted = |name: &str, code: &str| {
+        let place = if name == "captured" { r#","terminal":"T-1","pump":4"# } else { "" };
+        format!(
+            r#"{{"{name}":{{"card":"card-4","auth_code":"{code}","site":"S-4"{place},"items":{items},"amount_minor":327800}}}}"#
+        )
+    };
+    format!("[{},{},{}]", posted("captured", "A2"), posted("captured", "A3"), posted("voided", "A3"))
+}
+
+const MONEY: &str = r#"[{"topped_up":{"amount_minor":5000,"reference":"PP-1","payer":{"tax_id":"7701"}}},
+    {"register_matched":{"line":{"date":"2026-01-14","reference":"PP-1","amount_minor":5100},"outcome":"amount_differs","credited_minor":5000}},
+    {"register_missing":{"reference":"PP-0","amount_minor":900}},
+    {"billed":{"number":"B-12","amount_minor":4000}}]"#;
+
 fn reading(number: usize) -> ReadingRecord {
     read(&format!(
         r#"{{"v":1,"received_at_us":1768408268000000,"message":{{"reading":{{"site":"S-1","tank":"3","seq":{number},
@@ -174,6 +192,8 @@ async fn what_is_recorded_reads_back() {
     let p = PartitionId(1);
     recorder.append(Topic::Ledger, p, "C-17", &takeover("a")).expect("appended");
     recorder.append(Topic::Ledger, p, "C-17", &outcome(0, 1, &captured(3, 69_450))).expect("appended");
+    recorder.append(Topic::Ledger, p, "C-17", &outcome(0, 2, &receipt_and_void())).expect("appended");
+    recorder.append(Topic::Ledger, p, "C-17", &outcome(0, 3, MONEY)).expect("appended");
     recorder.append(Topic::Readings, p, "S-1", &reading(9)).expect("appended");
     let takeover = station(0, r#"{"takeover":{"owner":"a","at_us":1768408267000000}}"#);
     recorder.append(Topic::StationEvents, p, "S-1", &takeover).expect("appended");
@@ -185,14 +205,46 @@ async fn what_is_recorded_reads_back() {
     let (stop, stopped) = watch::channel(false);
     let status = Status::default();
     let running = tokio::spawn(sinks::clickhouse::run(config(&log), status.clone(), stopped));
-    eventually(&log, "SELECT count() AS n FROM ledger_facts", r#"{"n":2}"#).await;
+    eventually(&log, "SELECT count() AS n FROM ledger_facts", r#"{"n":9}"#).await;
     for (query, expected) in [
         (
-            "SELECT * EXCEPT(recorded_at) FROM ledger_facts WHERE fact = 0",
-            r#"{"partition":1,"offset":1,"fact":0,"kind":"captured","at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","idem":"k-1","contract":"C-17","card":"card-3","site":"S-3","terminal":"T-1","transaction_kind":"","verdict":"","code":"","product":"DIESEL","qty_ml":1000,"amount_minor":69450,"currency":"RUB","auth_code":"A1","own_minor":1000,"credit_minor":500,"held_minor":20,"replayed":0}"#,
+            "SELECT COLUMNS('^([^i]|id)') EXCEPT(recorded_at) FROM ledger_facts WHERE fact = 0 AND offset = 1",
+            r#"{"partition":1,"offset":1,"fact":0,"kind":"captured","at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","idem":"k-1","contract":"C-17","card":"card-3","site":"S-3","terminal":"T-1","transaction_kind":"","verdict":"","code":"","product":"DIESEL","qty_ml":1000,"amount_minor":69450,"currency":"RUB","auth_code":"A1","own_minor":1000,"credit_minor":500,"held_minor":20,"replayed":0,"author":"","card_group":"","vehicle":"","driver":"","odometer":0,"pieces":0,"discount_minor":0,"limit_id":"","limit_left":0,"actor":"","reason":"","reference":"","payer":"","period":"","register_day":null,"outcome":"","credited_minor":0,"percent":0,"unbilled_minor":0,"json":""}"#,
         ),
         (
-            "SELECT dateDiff('minute', recorded_at, now()) BETWEEN 0 AND 5 AS recent FROM ledger_facts WHERE fact = 0",
+            "SELECT kind, product, product_group, qty_ml, pieces, price_e4, amount_minor, discount_minor FROM sold_lines WHERE offset = 2 ORDER BY fact, product",
+            concat!(
+                r#"{"kind":"captured","product":"DIESEL","product_group":"FUEL","qty_ml":40000,"pieces":0,"price_e4":694500,"amount_minor":267800,"discount_minor":10000}"#,
+                "\n",
+                r#"{"kind":"captured","product":"WIPER","product_group":"","qty_ml":0,"pieces":2,"price_e4":3000000,"amount_minor":60000,"discount_minor":0}"#,
+                "\n",
+                r#"{"kind":"captured","product":"DIESEL","product_group":"FUEL","qty_ml":40000,"pieces":0,"price_e4":694500,"amount_minor":267800,"discount_minor":10000}"#,
+                "\n",
+                r#"{"kind":"captured","product":"WIPER","product_group":"","qty_ml":0,"pieces":2,"price_e4":3000000,"amount_minor":60000,"discount_minor":0}"#,
+                "\n",
+                r#"{"kind":"voided","product":"DIESEL","product_group":"FUEL","qty_ml":-40000,"pieces":0,"price_e4":694500,"amount_minor":-267800,"discount_minor":-10000}"#,
+                "\n",
+                r#"{"kind":"voided","product":"WIPER","product_group":"","qty_ml":0,"pieces":-2,"price_e4":3000000,"amount_minor":-60000,"discount_minor":0}"#,
+            ),
+        ),
+        (
+            "SELECT kind, own_change_minor, unbilled_change_minor, reference, payer, period FROM postings WHERE offset = 3 ORDER BY fact",
+            concat!(
+                r#"{"kind":"topped_up","own_change_minor":5000,"unbilled_change_minor":0,"reference":"PP-1","payer":"7701","period":""}"#,
+                "\n",
+                r#"{"kind":"billed","own_change_minor":-4000,"unbilled_change_minor":-4000,"reference":"B-12","payer":"","period":""}"#,
+            ),
+        ),
+        (
+            "SELECT register_day, reference, outcome, amount_minor, credited_minor FROM register_lines ORDER BY fact",
+            concat!(
+                r#"{"register_day":"2026-01-14","reference":"PP-1","outcome":"amount_differs","amount_minor":5100,"credited_minor":5000}"#,
+                "\n",
+                r#"{"register_day":null,"reference":"PP-0","outcome":"missing","amount_minor":0,"credited_minor":900}"#,
+            ),
+        ),
+        (
+            "SELECT dateDiff('minute', recorded_at, now()) BETWEEN 0 AND 5 AS recent FROM ledger_facts WHERE fact = 0 AND offset = 1",
             r#"{"recent":1}"#,
         ),
         (
@@ -209,16 +261,22 @@ async fn what_is_recorded_reads_back() {
             r#"{"site":"S-1","product":"DIESEL","day":"2026-01-14","sales":1,"declines":0,"sold_ml":45000,"consumed_ml":5}"#,
         ),
         (
-            "SELECT * FROM card_consumption_day FINAL",
-            r#"{"contract":"C-17","card":"card-3","product":"DIESEL","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":1000,"amount_minor":69450}"#,
+            "SELECT * FROM card_consumption_day FINAL ORDER BY card, product",
+            concat!(
+                r#"{"contract":"C-17","card":"card-3","product":"DIESEL","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":1000,"amount_minor":69450}"#,
+                "\n",
+                r#"{"contract":"C-17","card":"card-4","product":"DIESEL","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":40000,"amount_minor":267800}"#,
+                "\n",
+                r#"{"contract":"C-17","card":"card-4","product":"WIPER","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":0,"amount_minor":60000}"#,
+            ),
         ),
-        ("SELECT max(version) AS v, count() AS n FROM schema_versions", r#"{"v":7,"n":7}"#),
+        ("SELECT max(version) AS v, count() AS n FROM schema_versions", r#"{"v":13,"n":13}"#),
     ] {
         eventually(&log, query, expected).await;
     }
     let positions: Vec<i64> =
         status.snapshot().values().map(|topic| topic.partitions[&PartitionId(1)].position).collect();
-    assert_eq!(positions, [2, 1, 3], "ledger, readings, station events");
+    assert_eq!(positions, [4, 1, 3], "ledger, readings, station events");
     assert!(status.is_healthy());
 
     let (_keep, again) = watch::channel(false);
@@ -248,7 +306,7 @@ async fn a_database_of_a_newer_program_is_refused() {
         .expect("a version");
     let (_keep, stop) = watch::channel(false);
     let refused = sinks::clickhouse::run(config(&log), Status::default(), stop).await;
-    assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 7, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 13, .. })), "{refused:?}");
 }
 
 /// The token holds for a whole insert only when the server makes one block of it.

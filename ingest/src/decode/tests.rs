@@ -219,6 +219,171 @@ fn a_request_is_checked_like_what_it_carries() {
     );
 }
 
+#[test]
+fn litres_stand_in_millilitres_and_pieces_in_pieces() {
+    let check = |kind: &str, item: &str, expected: Expect| {
+        let message = TRANSACTION.replace("\"sale\"", &format!("\"{kind}\""));
+        let message = message.replace(r#""unit":"L","qty_ml":40000"#, item);
+        match transaction(message.as_bytes()) {
+            Ok(_) => expected.assert_eq("taken"),
+            refused => check_detail(refused, &expected),
+        }
+    };
+    check("sale", r#""unit":"PCS","pieces":2"#, expect!["taken"]);
+    check(
+        "sale",
+        r#""unit":"PCS","pieces":2,"qty_ml":1000"#,
+        expect!["value: items[0].qty_ml: given, but the unit is PCS: use pieces"],
+    );
+    check("preauth", r#""unit":"PCS""#, expect!["value: items[0].pieces: missing where the unit is PCS"]);
+    check("sale", r#""unit":"L","pieces":2"#, expect!["value: items[0].pieces: given, but the unit is L: use qty_ml"]);
+    check("forced", r#""unit":"L""#, expect!["value: items[0].qty_ml: missing in a forced"]);
+    check("incremental", r#""unit":"L""#, expect!["taken"]);
+    check("void", r#""unit":"L""#, expect!["taken"]);
+    check(
+        "sale",
+        r#""unit":"KG","qty_ml":1"#,
+        expect!["shape: items[0].unit: unknown variant `KG`, expected `L` or `PCS` at line 3 column 38"],
+    );
+}
+
+#[test]
+fn a_place_has_a_region_and_a_country_of_two_letters() {
+    let check = |place: &str, expected: Expect| {
+        let message = TRANSACTION.replacen('{', &format!("{{{place},"), 1);
+        check_detail(transaction(message.as_bytes()), &expected);
+    };
+    check(
+        r#""country":"rus""#,
+        expect![[r#"shape: country: "rus" is no country: two capital letters expected at line 1 column 16"#]],
+    );
+    check(
+        r#""region":"RU/MOW""#,
+        expect![
+            "shape: region: identifier holds '/'; only letters, digits and . _ : @ * - are allowed at line 1 column 18"
+        ],
+    );
+    let taken = TRANSACTION.replacen('{', r#"{"country":"KZ","region":"KZ-ALA","#, 1);
+    assert!(transaction(taken.as_bytes()).is_ok());
+}
+
+/// An order with this command; shows why it is refused.
+fn check_order(order: &str, expected: &Expect) {
+    let text = format!(
+        r#"{{"v":1,"idem":"P-1","author":"portal","at_us":1768404667000000,"contract":"C-1","command":{order}}}"#
+    );
+    match command(text.as_bytes()) {
+        Ok(_) => expected.assert_eq("taken"),
+        refused => check_detail(refused, expected),
+    }
+}
+
+const LIMIT: &str = r#"{"set_limit":{"id":"L-1","scope":{"card":"K-1"},"product":{"group":"DIESEL"},"measure":"volume","value":200000,
+    "window":{"calendar":{"unit":"week","count":1}},"schedule":{"days":[true,true,true,true,true,false,false],"from":"22:00","to":"06:00"}}}"#;
+
+#[test]
+fn an_order_for_a_limit_names_what_no_limit_can_be() {
+    check_order(LIMIT, &expect!["taken"]);
+    let changed = |from: &str, to: &str, expected: Expect| {
+        assert!(LIMIT.contains(from), "{from}");
+        check_order(&LIMIT.replace(from, to), &expected);
+    };
+    changed("200000", "-1", expect!["value: command.set_limit.value: -1, must not be negative"]);
+    changed("\"count\":1", "\"count\":0", expect!["value: command.set_limit.window.calendar.count: 0 is no window"]);
+    changed(
+        r#"{"calendar":{"unit":"week","count":1}}"#,
+        r#"{"rolling":{"secs":0}}"#,
+        expect!["value: command.set_limit.window.rolling.secs: 0 is no window"],
+    );
+    changed("true", "false", expect!["value: command.set_limit.schedule.days: no day at all"]);
+    changed(
+        "K-1",
+        "4111111111111111",
+        expect!["value: command.set_limit.scope.card: holds a card number; send a token"],
+    );
+    changed("22:00", "25:00", expect!["shape: command.set_limit.schedule.from: failed to parse two digit integer as hour: parameter 'hour' is not in the required range of 0..=23 at line 2 column 124"]);
+    changed("\"volume\"", "\"litres\"", expect!["shape: command.set_limit.measure: unknown variant `litres`, expected one of `volume`, `money`, `count` at line 1 column 185"]);
+    changed("L-1", "L 1", expect!["shape: command.set_limit.id: identifier holds ' '; only letters, digits and . _ : @ * - are allowed at line 1 column 114"]);
+    changed(
+        "\"measure\"",
+        "\"valid_from_us\":9,\"valid_to_us\":9,\"measure\"",
+        expect!["value: command.set_limit.valid_to_us: not after valid_from_us"],
+    );
+}
+
+#[test]
+fn an_order_about_money_cards_and_people_is_checked_for_what_cannot_be() {
+    for (order, expected) in [
+        (
+            r#"{"adjust":{"amount_minor":0,"currency":"RUB","reason":"typo"}}"#,
+            expect!["value: command.adjust.amount_minor: 0 corrects nothing"],
+        ),
+        (
+            r#"{"adjust":{"amount_minor":-5,"currency":"RUB","reason":" "}}"#,
+            expect!["value: command.adjust.reason: empty"],
+        ),
+        (r#"{"match_register":{"date":"2026-02-30","reference":"PP-1","amount_minor":5}}"#, expect!["shape: command.match_register.date: parsed date is not valid: parameter 'day' for `2026-02` is invalid, must be in range `1..=28` at line 1 column 128"]),
+        (
+            r#"{"match_register":{"date":"2026-02-28","reference":"PP-1","amount_minor":0}}"#,
+            expect!["value: command.match_register.amount_minor: 0, must be positive"],
+        ),
+        (
+            r#"{"match_register":{"date":"2026-02-28","reference":"PP-1","amount_minor":5,"payer":{"name":"4111111111111111"}}}"#,
+            expect!["value: command.match_register.payer.name: holds a card number"],
+        ),
+        (
+            r#"{"set_discount":{"product":{"product":"053"},"off":{"basis_points":10001}}}"#,
+            expect!["value: command.set_discount.off.basis_points: 10001, at most 10000 is allowed"],
+        ),
+        (
+            r#"{"set_monthly_fee":{"name":"service","amount_minor":-1}}"#,
+            expect!["value: command.set_monthly_fee.amount_minor: -1, must not be negative"],
+        ),
+        (
+            r#"{"put_vehicle":{"id":"A123BC","tank_ml":0}}"#,
+            expect!["value: command.put_vehicle.tank_ml: 0 holds nothing"],
+        ),
+        (
+            r#"{"put_driver":{"id":"4111111111111111","name":"Ivan"}}"#,
+            expect!["value: command.put_driver.id: holds a card number"],
+        ),
+        (
+            r#"{"set_restriction":{"id":"R-1","scope":"contract","rule":"allow","of":{"sites":[]}}}"#,
+            expect!["value: command.set_restriction.of: names nothing"],
+        ),
+        (
+            r#"{"set_policy":{"scope":{"driver":"D-1"},"policy":{}}}"#,
+            expect!["value: command.set_policy.scope: a policy is that of a contract, a group or a card"],
+        ),
+        (
+            r#"{"set_policy":{"scope":"contract","policy":{"odometer_growth":[9,3]}}}"#,
+            expect!["value: command.set_policy.policy.odometer_growth: from 9 to 3 is no range"],
+        ),
+        (r#"{"release_hold":{"auth_code":"0-7","reason":""}}"#, expect!["value: command.release_hold.reason: empty"]),
+        (
+            r#"{"set_term":{"valid_from_us":7,"valid_to_us":7}}"#,
+            expect!["value: command.set_term.valid_to_us: not after valid_from_us"],
+        ),
+        (r#"{"set_holidays":{"days":["2026-01-01","2026-01-07"]}}"#, expect!["taken"]),
+        (
+            r#"{"block_card":{"card":"K-1","reason":"lost","actor":"issuer_risk","until_us":1768404667000000}}"#,
+            expect!["taken"],
+        ),
+    ] {
+        check_order(order, &expected);
+    }
+}
+
+#[test]
+fn a_tick_is_for_a_contract() {
+    let tick = r#""body":{"tick":{"idem":"tick-1","at_us":5}}}"#;
+    assert!(request(format!(r#"{{"v":1,"received_at_us":1,"contract":"C-1",{tick}"#).as_bytes()).is_ok());
+    check_detail(
+        request(format!(r#"{{"v":1,"received_at_us":1,{tick}"#).as_bytes()),
+        &expect!["value: contract: missing in a tick"],
+    );
+}
+
 /// A good message with one byte, or a few, changed, cut out or doubled.
 fn nearly(good: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let change = (0..good.len(), any::<u8>(), 0_usize..3);

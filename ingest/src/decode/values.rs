@@ -1,12 +1,16 @@
 //! Values of the right shape that cannot be: each check names the field and what it allows.
 
+mod orders;
+
 use model::{
-    CardToken, Command, CommandMessage, DeciCelsius, MinorUnits, ReadingMessage, RejectReason, Request, RequestBody,
-    Transaction, TransactionKind,
+    CardToken, DeciCelsius, Item, MinorUnits, ReadingMessage, RejectReason, Request, RequestBody, Transaction,
+    TransactionKind, Unit,
 };
 
 use super::card_number;
 use super::{ITEMS_MAX, Refusal, TEXT_BYTES_MAX, short, version};
+
+pub(super) use orders::command;
 
 const LATITUDE_E6_MAX: i32 = 90_000_000;
 const LONGITUDE_E6_MAX: i32 = 180_000_000;
@@ -52,16 +56,14 @@ pub(super) fn transaction(transaction: &Transaction) -> Result<(), Refusal> {
         degrees("location.lat_e6", location.lat_e6, LATITUDE_E6_MAX)?;
         degrees("location.lon_e6", location.lon_e6, LONGITUDE_E6_MAX)?;
     }
-    if items.is_empty() && !matches!(kind, TransactionKind::Balance | TransactionKind::Reversal) {
+    if items.is_empty() && !needs_no_items(*kind) {
         return refused(format!("items: none in a {}", kind_name(*kind)));
     }
     if items.len() > ITEMS_MAX {
         return refused(format!("items: {}, at most {ITEMS_MAX} are allowed", items.len()));
     }
     for (place, item) in items.iter().enumerate() {
-        if item.qty_ml.is_none() && is_after_the_sale(*kind) {
-            return refused(format!("items[{place}].qty_ml: missing in a {}", kind_name(*kind)));
-        }
+        quantity(place, item, *kind)?;
         if item.amount_minor.is_some_and(MinorUnits::is_negative) {
             return refused(format!("items[{place}].amount_minor: negative"));
         }
@@ -82,50 +84,6 @@ pub(super) fn transaction(transaction: &Transaction) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn command(message: &CommandMessage) -> Result<(), Refusal> {
-    filled("author", &message.author)?;
-    match &message.command {
-        Command::OpenContract { name, currency: _, time_zone } => {
-            filled("command.open_contract.name", name)?;
-            filled("command.open_contract.time_zone", time_zone)
-        }
-        Command::TopUp { amount_minor, currency: _, reference } => {
-            text("command.top_up.reference", reference)?;
-            if amount_minor.get() <= 0 {
-                return refused(format!("command.top_up.amount_minor: {}, must be positive", amount_minor.get()));
-            }
-            Ok(())
-        }
-        Command::SetCreditLine { amount_minor, currency: _ } => {
-            if amount_minor.is_negative() {
-                return refused(format!(
-                    "command.set_credit_line.amount_minor: {}, must not be negative",
-                    amount_minor.get()
-                ));
-            }
-            Ok(())
-        }
-        Command::IssueCard { card, pan_masked: pan, vehicle, daily_ml: _, daily_minor } => {
-            token("command.issue_card.card", card)?;
-            pan_masked("command.issue_card.pan_masked", pan)?;
-            if let Some(vehicle) = vehicle {
-                text("command.issue_card.vehicle", vehicle)?;
-            }
-            limit("command.issue_card.daily_minor", *daily_minor)
-        }
-        Command::BlockCard { card, reason } => {
-            token("command.block_card.card", card)?;
-            text("command.block_card.reason", reason)
-        }
-        Command::UnblockCard { card } => token("command.unblock_card.card", card),
-        Command::SetDailyLimit { card, daily_ml: _, daily_minor } => {
-            token("command.set_daily_limit.card", card)?;
-            limit("command.set_daily_limit.daily_minor", *daily_minor)
-        }
-        Command::SetRule { rule: _, mode: _ } => Ok(()),
-    }
-}
-
 pub(super) fn request(request: &Request) -> Result<(), Refusal> {
     match &request.body {
         RequestBody::Transaction(body) => {
@@ -141,6 +99,8 @@ pub(super) fn request(request: &Request) -> Result<(), Refusal> {
             }
             command(body)
         }
+        RequestBody::Tick(_) if request.contract.is_none() => refused("contract: missing in a tick".to_owned()),
+        RequestBody::Tick(_) => Ok(()),
     }
 }
 
@@ -166,16 +126,45 @@ pub(super) fn reading(message: &ReadingMessage) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Litres stand in `qty_ml` and may be open before the sale; pieces stand in `pieces` and are always known.
+fn quantity(place: usize, item: &Item, kind: TransactionKind) -> Result<(), Refusal> {
+    let field = |name: &str| format!("items[{place}].{name}");
+    match item.unit {
+        Unit::L if item.pieces.is_some() => {
+            refused(format!("{}: given, but the unit is L: use qty_ml", field("pieces")))
+        }
+        Unit::L if item.qty_ml.is_none() && is_after_the_sale(kind) => {
+            refused(format!("{}: missing in a {}", field("qty_ml"), kind_name(kind)))
+        }
+        Unit::Pieces if item.qty_ml.is_some() => {
+            refused(format!("{}: given, but the unit is PCS: use pieces", field("qty_ml")))
+        }
+        Unit::Pieces if item.pieces.is_none() && !needs_no_items(kind) => {
+            refused(format!("{}: missing where the unit is PCS", field("pieces")))
+        }
+        Unit::L | Unit::Pieces => Ok(()),
+    }
+}
+
+/// An inquiry asks for nothing; a reversal and a void undo their original whole.
+fn needs_no_items(kind: TransactionKind) -> bool {
+    matches!(kind, TransactionKind::Balance | TransactionKind::Reversal | TransactionKind::Void)
+}
+
 /// What was sold is known, so its quantity must be given.
 fn is_after_the_sale(kind: TransactionKind) -> bool {
     match kind {
         TransactionKind::Sale
         | TransactionKind::Completion
         | TransactionKind::AdviceOffline
+        | TransactionKind::Forced
         | TransactionKind::Refund => true,
-        TransactionKind::Preauth | TransactionKind::Reversal | TransactionKind::Balance | TransactionKind::DryRun => {
-            false
-        }
+        TransactionKind::Preauth
+        | TransactionKind::Incremental
+        | TransactionKind::Reversal
+        | TransactionKind::Void
+        | TransactionKind::Balance
+        | TransactionKind::DryRun => false,
     }
 }
 
@@ -183,9 +172,12 @@ fn kind_name(kind: TransactionKind) -> &'static str {
     match kind {
         TransactionKind::Preauth => "preauth",
         TransactionKind::Sale => "sale",
+        TransactionKind::Incremental => "incremental",
         TransactionKind::Completion => "completion",
         TransactionKind::AdviceOffline => "advice_offline",
+        TransactionKind::Forced => "forced",
         TransactionKind::Reversal => "reversal",
+        TransactionKind::Void => "void",
         TransactionKind::Refund => "refund",
         TransactionKind::Balance => "balance",
         TransactionKind::DryRun => "dry_run",
@@ -218,13 +210,6 @@ fn year_and_month(expiry: &str) -> Result<(), Refusal> {
 
 fn degrees(field: &str, value: i32, max: i32) -> Result<(), Refusal> {
     if (-max..=max).contains(&value) { Ok(()) } else { refused(format!("{field}: {value} is off the globe")) }
-}
-
-fn limit(field: &str, amount: Option<MinorUnits>) -> Result<(), Refusal> {
-    match amount {
-        Some(amount) if amount.is_negative() => refused(format!("{field}: {}, must not be negative", amount.get())),
-        _ => Ok(()),
-    }
 }
 
 fn text(field: &str, text: &str) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 //! The customers of a load run: contracts and cards of its own, told apart by the run's id.
 
 use model::{
-    CardToken, Command, CommandMessage, ContractId, Currency, FORMAT_VERSION, FraudRule, IdempotencyKey, Location,
-    Millilitres, MinorUnits, PriceE4, ProductCode, RuleMode, SiteId, TerminalId, TimestampUs,
+    CardKind, CardToken, Command, CommandMessage, ContractId, Currency, FORMAT_VERSION, FraudRule, IdempotencyKey,
+    Location, Millilitres, MinorUnits, PriceE4, ProductCode, RuleMode, SiteId, TerminalId, TimestampUs, WeekStart,
 };
 
 pub(crate) const CURRENCY: Currency = Currency::KZT;
@@ -59,7 +59,14 @@ impl Fleet {
             let name = format!("Load {} {index}", self.run);
             let money = if self.is_poor(index) { POOR_MINOR } else { RICH_MINOR };
             let commands = [
-                Command::OpenContract { name, currency: CURRENCY, time_zone: ZONE.into() },
+                Command::OpenContract {
+                    name,
+                    currency: CURRENCY,
+                    time_zone: ZONE.into(),
+                    legal_entity: None,
+                    holding: None,
+                    week_start: WeekStart::Monday,
+                },
                 top_up(money)?,
                 // The rules are worked out, but do not turn the load into declines.
                 Command::SetRule { rule: FraudRule::Velocity, mode: RuleMode::Flag },
@@ -73,7 +80,12 @@ impl Fleet {
             let command = Command::IssueCard {
                 card: card.clone(),
                 pan_masked: format!("****{:04}", index % 10_000),
+                kind: CardKind::Plastic,
+                group: None,
                 vehicle: None,
+                driver: None,
+                valid_from_us: None,
+                valid_to_us: None,
                 daily_ml: index.is_multiple_of(LIMITED_EVERY).then(|| Millilitres::from_litres(150)),
                 daily_minor: None,
             };
@@ -105,5 +117,10 @@ impl Fleet {
 }
 
 pub(crate) fn top_up(minor: i64) -> anyhow::Result<Command> {
-    Ok(Command::TopUp { amount_minor: MinorUnits::new(minor)?, currency: CURRENCY, reference: "load".into() })
+    Ok(Command::TopUp {
+        amount_minor: MinorUnits::new(minor)?,
+        currency: CURRENCY,
+        reference: "load".into(),
+        payer: None,
+    })
 }

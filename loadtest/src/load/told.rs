@@ -148,8 +148,8 @@ impl Told {
                 | Fact::CardBlocked { .. }
                 | Fact::CardUnblocked { .. }
                 | Fact::RuleSet { .. } => self.answered_orders.entry(idem.clone()).or_default().push(true),
-                // A limit may come with its card or alone; what counts is that the order was carried out once.
-                Fact::DailyLimitSet { .. } if outcome.facts.len() == 1 => {
+                // Limits may come with their card or alone; what counts is that the order was carried out once.
+                Fact::LimitSet { .. } if place == 0 => {
                     self.answered_orders.entry(idem.clone()).or_default().push(true);
                 }
                 _ => {}
@@ -157,7 +157,8 @@ impl Told {
         }
         if let (Some(contract), Some(balance)) = (contract, outcome.balance) {
             let money = Money {
-                own: balance.own.get(),
+                // What is bought and not billed is gone all the same.
+                own: balance.own.get() - balance.unbilled.get(),
                 credit: balance.credit.get(),
                 held: balance.held.get(),
                 available: balance.available.get(),

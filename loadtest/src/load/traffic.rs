@@ -173,6 +173,7 @@ impl<'a> Traffic<'a> {
             group: Some(fleet.group.clone()),
             unit: Unit::L,
             qty_ml: (!fill_up).then_some(qty_ml),
+            pieces: None,
             price_e4: fleet.price,
             amount_minor: sold.then_some(amount),
         });
@@ -193,6 +194,8 @@ impl<'a> Traffic<'a> {
             utc_offset_min: UTC_OFFSET_MIN,
             sent_at_us: Some(at),
             location: Some(*location),
+            region: None,
+            country: None,
             card: CardData { token: token.clone(), pan_masked: Some("****0000".into()), expiry: Some("2912".into()) },
             second_id: None,
             pin: None,

@@ -182,7 +182,10 @@ fn balances(sent: &Sent, ledger: &Told, violations: &mut Violations) -> usize {
                     money.held += decision.hold.map_or(0, |hold| hold.amount_minor.get());
                 }
             }
-            TransactionKind::Reversal
+            TransactionKind::Incremental
+            | TransactionKind::Forced
+            | TransactionKind::Reversal
+            | TransactionKind::Void
             | TransactionKind::Refund
             | TransactionKind::Balance
             | TransactionKind::DryRun => {}

@@ -4,14 +4,15 @@
 //! again changes nothing.
 
 use model::{
-    CardToken, Command, CommandMessage, ContractId, Currency, FORMAT_VERSION, FraudRule, IdempotencyKey, Millilitres,
-    MinorUnits, RuleMode, TimestampUs,
+    CardKind, CardToken, Command, CommandMessage, ContractId, Currency, FORMAT_VERSION, FraudRule, IdempotencyKey,
+    Millilitres, MinorUnits, Payer, RuleMode, TimestampUs, VehicleId, WeekStart,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::demand::Trade;
 use super::places::{CITIES, Fuel};
+use super::terms;
 
 pub(crate) const CONTRACTS: usize = 200;
 const VEHICLES_MAX: usize = 2_000;
@@ -33,7 +34,7 @@ pub(crate) struct Contract {
     pub(crate) currency: Currency,
     /// Its cards: a range of the network's cards.
     pub(crate) cards: std::ops::Range<usize>,
-    credit_minor: i64,
+    pub(crate) credit_minor: i64,
 }
 
 impl Contract {
@@ -117,11 +118,14 @@ impl Customers {
                     name: contract.name.clone(),
                     currency: contract.currency,
                     time_zone: contract.zone().into(),
+                    legal_entity: Some(format!("{} LLP", contract.name)),
+                    holding: index.is_multiple_of(9).then(|| "Great Steppe Holding".into()),
+                    week_start: WeekStart::Monday,
                 },
             )?;
             let days = if index == DRY_CONTRACT { 0 } else { 2 };
             let first = (contract.daily_spend_minor() * days).max(contract.daily_spend_minor() / 8);
-            order("first", top_up(contract, first, "opening balance")?)?;
+            order("first", top_up(contract, first, "opening balance", Payer::default())?)?;
             if contract.credit_minor > 0 {
                 let amount_minor = MinorUnits::new(contract.credit_minor)?;
                 order("credit", Command::SetCreditLine { amount_minor, currency: contract.currency })?;
@@ -131,6 +135,9 @@ impl Customers {
             }
             if index == VELOCITY_CONTRACT {
                 order("velocity", Command::SetRule { rule: FraudRule::Velocity, mode: RuleMode::Flag })?;
+            }
+            for (suffix, command) in terms::terms(index, contract, &self.cards[contract.cards.clone()])? {
+                order(&suffix, command)?;
             }
         }
         for round in 0..VEHICLES_MAX.div_ceil(CARDS_PER_ROUND) {
@@ -145,14 +152,26 @@ impl Customers {
 
     fn issue(&self, index: usize, at: TimestampUs) -> anyhow::Result<CommandMessage> {
         let card = &self.cards[index];
+        let contract = &self.contracts[card.contract];
         let command = Command::IssueCard {
             card: card.token.clone(),
             pan_masked: card.pan_masked.clone(),
-            vehicle: Some(card.vehicle.clone()),
+            kind: CardKind::Plastic,
+            group: Some(terms::group_of(card)?),
+            vehicle: Some(VehicleId::new(&card.vehicle)?),
+            driver: terms::driver_of(contract, index - contract.cards.start)?,
+            valid_from_us: None,
+            valid_to_us: None,
             daily_ml: card.daily_litres.map(Millilitres::from_litres),
             daily_minor: card.daily_minor.map(MinorUnits::new).transpose()?,
         };
-        message(&format!("network-{:x}-card-{index}", self.seed), at, &self.contracts[card.contract], command)
+        message(&format!("network-{:x}-card-{index}", self.seed), at, contract, command)
+    }
+
+    /// The driver who has this card.
+    pub(crate) fn driver(&self, card: usize) -> anyhow::Result<Option<model::DriverId>> {
+        let contract = &self.contracts[self.cards[card].contract];
+        terms::driver_of(contract, card - contract.cards.start)
     }
 }
 
@@ -173,16 +192,17 @@ pub(crate) fn message(
     })
 }
 
-pub(crate) fn top_up(contract: &Contract, minor: i64, reference: &str) -> anyhow::Result<Command> {
+pub(crate) fn top_up(contract: &Contract, minor: i64, reference: &str, payer: Payer) -> anyhow::Result<Command> {
     Ok(Command::TopUp {
         amount_minor: MinorUnits::new(round_amount(minor))?,
         currency: contract.currency,
         reference: reference.into(),
+        payer: Some(payer).filter(|payer| *payer != Payer::default()),
     })
 }
 
 /// Whole thousands of the main unit, as people transfer them.
-fn round_amount(minor: i64) -> i64 {
+pub(crate) fn round_amount(minor: i64) -> i64 {
     (minor / 100_000).max(1) * 100_000
 }
 

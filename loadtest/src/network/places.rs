@@ -2,14 +2,14 @@
 //!
 //! In: the seed. Out: 40 stations with 3 to 6 tanks. The same seed gives the same stations.
 
-use model::{Currency, Location, PriceE4, ProductCode, SiteId, TankId, TerminalId};
+use model::{Currency, Location, PriceE4, ProductCode, RegionId, SiteId, TankId, TerminalId};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 /// A city of the network.
 pub(crate) struct City {
     code: &'static str,
-    country: &'static str,
+    pub(crate) country: &'static str,
     pub(crate) zone: &'static str,
     pub(crate) currency: Currency,
     lat_e6: i32,
@@ -64,7 +64,7 @@ impl Fuel {
             Self::Lpg => "LPG",
         }
     }
-    fn group_text(self) -> &'static str {
+    pub(crate) fn group_text(self) -> &'static str {
         match self {
             Self::Ai92 | Self::Ai95 | Self::Ai98 => "PETROL",
             Self::Diesel => "DIESEL",
@@ -122,6 +122,11 @@ pub(crate) struct TankPlan {
 }
 
 impl Station {
+    /// As restrictions name it.
+    pub(crate) fn region(&self) -> anyhow::Result<RegionId> {
+        let city = self.city();
+        Ok(RegionId::new(&format!("{}-{}", city.country, city.code))?)
+    }
     pub(crate) fn city(&self) -> &'static City {
         &CITIES[self.city]
     }

@@ -1,14 +1,16 @@
 //! The life of a purchase at a terminal: authorization, fuelling, completion; and everything that goes differently.
 
 use model::{
-    AuthCode, CardData, Decision, Device, Entry, FORMAT_VERSION, IdempotencyKey, Item, LocalTime, Millilitres, Offline,
-    Original, Pin, PriceE4, Prompts, TimestampUs, Transaction, TransactionKind, Unit, Verdict,
+    AuthCode, CardData, Code, CountryCode, Currency, Decision, Device, Entry, FORMAT_VERSION, IdempotencyKey, Item,
+    LocalTime, Millilitres, Offline, Original, Pin, PriceE4, ProductCode, Prompts, TimestampUs, Transaction,
+    TransactionKind, Unit, Verdict,
 };
 use rand::Rng;
 
 use super::customers::{DRY_CONTRACT, TRAVEL_CONTRACT, VELOCITY_CONTRACT};
 use super::demand::LocalHour;
 use super::places::{Fuel, distance_km};
+use super::terms;
 use super::world::{Action, Due, MINUTE_US, World};
 
 const SECOND_US: i64 = 1_000_000;
@@ -19,6 +21,10 @@ const ROAD_KM_H: i64 = 65;
 const ATTEMPTS_MAX: u32 = 4;
 const CARDS_LOOKED_AT: u32 = 16;
 const LEAST_SALE_ML: i64 = 1_000;
+/// Sales that a station keeps while it is cut off; then it closes.
+const OFFLINE_BATCH_MAX: usize = 200;
+/// A vehicle drives so far in an hour on average, nights included.
+const KM_PER_HOUR: i64 = 18;
 
 /// A customer at a pump.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +55,15 @@ pub(crate) struct Awaiting {
     visit: Visit,
     purpose: Purpose,
     attempts: u32,
+    /// The terminal asked the driver a second time: there is no third.
+    asked_again: bool,
+}
+
+/// A sale that the cashier takes back.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    visit: Visit,
+    original: Original,
 }
 
 /// A nozzle in a tank.
@@ -58,6 +73,8 @@ pub(crate) struct Fuelling {
     authorized: IdempotencyKey,
     auth_code: AuthCode,
     qty_ml: i64,
+    /// When the host lets the authorization go.
+    expires_us: i64,
 }
 
 /// What a message asks for besides who and where.
@@ -67,6 +84,8 @@ struct Ask {
     fill_up: bool,
     original: Original,
     offline: Offline,
+    /// Something from the shop or the wash.
+    goods: Option<Item>,
 }
 
 impl World {
@@ -133,7 +152,9 @@ impl World {
             wish_ml,
         };
         self.cards[card].last = Some((self.now_us, station));
-        self.cards[card].odometer += self.rng.random_range(40..520);
+        if self.is_cut_off(station) {
+            return self.keeps_for_later(visit);
+        }
         match self.rng.random_range(0..1000) {
             0..15 => {
                 let inquiry = self.transaction(&visit, TransactionKind::Balance, Ask::default())?;
@@ -141,7 +162,8 @@ impl World {
             }
             15..22 => self.sells_offline(visit)?,
             22..130 => {
-                let ask = Ask { qty_ml: Some(wish_ml), ..Ask::default() };
+                let goods = if self.rng.random_ratio(2, 5) { Some(self.goods(station)?) } else { None };
+                let ask = Ask { qty_ml: Some(wish_ml), goods, ..Ask::default() };
                 let sale = self.transaction(&visit, TransactionKind::Sale, ask)?;
                 self.transact(sale, visit, Purpose::Sell);
             }
@@ -161,15 +183,59 @@ impl World {
 
     /// The line to the host is down: the terminal sells on its own and tells later.
     fn sells_offline(&mut self, visit: Visit) -> anyhow::Result<()> {
-        let qty_ml = visit.wish_ml.min(60_000);
-        let offline = Offline { was: true, catalog_ver: Some(7), reason: Some("host unreachable".into()) };
-        let ask = Ask { qty_ml: Some(qty_ml), offline, ..Ask::default() };
-        let mut advice = self.transaction(&visit, TransactionKind::AdviceOffline, ask)?;
-        self.pump_runs(&visit, qty_ml);
+        let mut advice = self.advice(&visit)?;
         let delay = self.rng.random_range(10..120) * MINUTE_US;
         advice.sent_at_us = Some(TimestampUs::from_micros(self.now_us + delay));
         self.after(delay, Due::Send(Box::new(advice)));
         Ok(())
+    }
+
+    /// The whole station is cut off: what it sells comes in one batch when the line is back.
+    fn keeps_for_later(&mut self, visit: Visit) -> anyhow::Result<()> {
+        if self.sold_offline[visit.station].len() < OFFLINE_BATCH_MAX {
+            let advice = self.advice(&visit)?;
+            self.sold_offline[visit.station].push(advice);
+        }
+        Ok(())
+    }
+
+    fn advice(&mut self, visit: &Visit) -> anyhow::Result<Transaction> {
+        let qty_ml = visit.wish_ml.min(60_000);
+        let loaded = self.now_us - self.rng.random_range(1..30) * 60 * MINUTE_US;
+        let offline = Offline {
+            was: true,
+            catalog_ver: Some(7),
+            catalog_at_us: Some(TimestampUs::from_micros(loaded)),
+            reason: Some("host unreachable".into()),
+        };
+        let ask = Ask { qty_ml: Some(qty_ml), offline, ..Ask::default() };
+        let advice = self.transaction(visit, TransactionKind::AdviceOffline, ask)?;
+        self.pump_runs(visit, qty_ml);
+        Ok(advice)
+    }
+
+    /// One line beside the fuel, in pieces.
+    fn goods(&mut self, station: usize) -> anyhow::Result<Item> {
+        const GOODS: [(&str, &str, u64); 4] = [
+            ("WASH", "WASH", 25_000_000),
+            ("SCREENWASH-5L", terms::SHOP, 19_500_000),
+            ("COFFEE", terms::SHOP, 8_900_000),
+            ("OIL-1L", terms::SHOP, 64_000_000),
+        ];
+        let (code, group, tenge_e4) = GOODS[self.rng.random_range(0..GOODS.len())];
+        let currency = self.stations[station].city().currency;
+        let price_e4 = PriceE4::new(if currency == Currency::RUB { tenge_e4 * 24 / 100 } else { tenge_e4 })?;
+        let pieces = if code == "COFFEE" { self.rng.random_range(1..4) } else { 1 };
+        let as_litres = Millilitres::from_litres(pieces);
+        Ok(Item {
+            code: ProductCode::new(code)?,
+            group: Some(ProductCode::new(group)?),
+            unit: Unit::Pieces,
+            qty_ml: None,
+            pieces: Some(pieces),
+            price_e4,
+            amount_minor: Some(price_e4.amount(as_litres, currency)?),
+        })
     }
 
     fn transact(&mut self, transaction: Transaction, visit: Visit, purpose: Purpose) {
@@ -179,9 +245,43 @@ impl World {
             let delay = self.rng.random_range(0..5 * SECOND_US);
             self.after(delay, Due::Send(transaction.clone()));
         }
+        self.send_and_wait(Awaiting { transaction, visit, purpose, attempts: 1, asked_again: false });
+    }
+
+    fn send_and_wait(&mut self, awaiting: Awaiting) {
+        let transaction = awaiting.transaction.clone();
         self.after(10 * self.real_second_us, Due::Retry(transaction.idem.clone()));
-        self.actions.push(Action::Transact(transaction.clone()));
-        self.awaiting.insert(transaction.idem.clone(), Awaiting { transaction, visit, purpose, attempts: 1 });
+        self.awaiting.insert(transaction.idem.clone(), awaiting);
+        self.actions.push(Action::Transact(transaction));
+    }
+
+    /// The terminal asks the driver for what is missing and tries again, as another request.
+    fn asks_again(&mut self, awaiting: Awaiting) -> anyhow::Result<()> {
+        let number = self.store.key()?;
+        let Awaiting { mut transaction, visit, .. } = awaiting;
+        let site = &self.stations[visit.station].site;
+        transaction.idem = IdempotencyKey::new(&format!("{}-{site}-{number:06}", self.store.memory.instance))?;
+        transaction.tsn = u32::try_from(number % 999_999 + 1).ok();
+        transaction.prompts = self.prompts(visit.card)?;
+        transaction.pin = Some(Pin { verified: true, attempt: 2 });
+        let now = TimestampUs::from_micros(self.now_us);
+        transaction.local_time = LocalTime::from_utc(now, transaction.utc_offset_min);
+        transaction.sent_at_us = Some(now);
+        self.send_and_wait(Awaiting { transaction, visit, attempts: 1, asked_again: true, ..awaiting });
+        Ok(())
+    }
+
+    /// All that the driver can tell.
+    fn prompts(&self, card: usize) -> anyhow::Result<Prompts> {
+        let driven_us = (self.now_us - self.store.memory.began_us).max(0);
+        let driven = driven_us / (60 * MINUTE_US / KM_PER_HOUR);
+        let at_first = 4_000 + (card as u64).wrapping_mul(7_919) % 276_000;
+        Ok(Prompts {
+            odometer: u32::try_from(driven.saturating_add_unsigned(at_first)).ok(),
+            vehicle: Some(self.customers.cards[card].vehicle.clone()),
+            driver_id: self.customers.driver(card)?.map(|driver| driver.to_string()),
+            ..Prompts::default()
+        })
     }
 
     pub(crate) fn retry(&mut self, idem: &IdempotencyKey) {
@@ -198,22 +298,36 @@ impl World {
 
     /// The answer to one of our transactions came.
     pub(crate) fn decided(&mut self, awaiting: Awaiting, decision: &Decision) -> anyhow::Result<()> {
+        let may_ask = decision.decision == Verdict::Reprompt || decision.code == Code::PinWrong;
+        if may_ask && !awaiting.asked_again {
+            return self.asks_again(awaiting);
+        }
         let Awaiting { transaction, visit, purpose, .. } = awaiting;
-        if decision.decision == Verdict::Decline {
-            self.declined(self.customers.cards[visit.card].contract, decision.code);
-            return Ok(());
+        match decision.decision {
+            Verdict::Approve | Verdict::Partial => {}
+            Verdict::Decline | Verdict::Reprompt => {
+                self.declined(self.customers.cards[visit.card].contract, decision.code);
+                return Ok(());
+            }
         }
         let allowed_ml = decision.allowed.first().map_or(0, |allowed| i64::try_from(allowed.qty_ml.get()).unwrap_or(0));
         match (purpose, &decision.auth_code) {
-            (Purpose::Sell, _) => {
+            (Purpose::Sell, auth_code) => {
                 self.pump_runs(&visit, allowed_ml.min(visit.wish_ml));
+                if self.rng.random_ratio(1, 60) {
+                    let original = Original { auth_code: auth_code.clone(), idem: Some(transaction.idem) };
+                    let delay = self.rng.random_range(2..10) * MINUTE_US;
+                    self.after(delay, Due::Undo(Box::new(Undo { visit, original })));
+                }
             }
             (Purpose::Authorize, Some(auth_code)) => {
                 let qty_ml = allowed_ml.min(visit.wish_ml);
                 let leaves = qty_ml < LEAST_SALE_ML || self.rng.random_ratio(3, 100);
                 self.flows += 1;
                 let flow = self.flows;
-                let fuelling = Fuelling { visit, authorized: transaction.idem, auth_code: auth_code.clone(), qty_ml };
+                let expires_us = decision.hold.map_or(self.now_us, |hold| hold.expires_at_us.get());
+                let authorized = transaction.idem;
+                let fuelling = Fuelling { visit, authorized, auth_code: auth_code.clone(), qty_ml, expires_us };
                 if leaves {
                     let delay = self.rng.random_range(15..60) * SECOND_US;
                     self.after(delay, Due::WalkAway { flow });
@@ -252,14 +366,28 @@ impl World {
     }
 
     pub(crate) fn nozzle_hangs_up(&mut self, flow: u64) -> anyhow::Result<()> {
-        let Some(Fuelling { visit, authorized, auth_code, qty_ml }) = self.fuelling.remove(&flow) else {
+        let Some(Fuelling { visit, authorized, auth_code, qty_ml, expires_us }) = self.fuelling.remove(&flow) else {
             return Ok(());
         };
         self.tanks[visit.station][visit.tank].end_flow(flow);
         let original = Original { auth_code: Some(auth_code), idem: Some(authorized) };
         let ask = Ask { qty_ml: Some(qty_ml), original, ..Ask::default() };
         let completion = self.transaction(&visit, TransactionKind::Completion, ask)?;
-        self.transact(completion, visit, Purpose::Inform);
+        if self.rng.random_ratio(1, 200) {
+            // The terminal lost its power and tells when it has it again.
+            let delay = (expires_us - self.now_us).max(0) + self.rng.random_range(2..30) * MINUTE_US;
+            self.after(delay, Due::Send(Box::new(completion)));
+        } else {
+            self.transact(completion, visit, Purpose::Inform);
+        }
+        Ok(())
+    }
+
+    /// The wrong card was charged, or the wrong pump.
+    pub(crate) fn undo(&mut self, undo: Undo) -> anyhow::Result<()> {
+        let Undo { visit, original } = undo;
+        let void = self.transaction(&visit, TransactionKind::Void, Ask { original, ..Ask::default() })?;
+        self.transact(void, visit, Purpose::Inform);
         Ok(())
     }
 
@@ -279,13 +407,21 @@ impl World {
         let idem = format!("{}-{}-{number:06}", self.store.memory.instance, place.site);
         let utc_offset_min = place.utc_offset_min(self.now_us);
         let now = TimestampUs::from_micros(self.now_us);
-        let no_items = matches!(kind, TransactionKind::Balance | TransactionKind::Reversal);
+        let no_items = matches!(kind, TransactionKind::Balance | TransactionKind::Reversal | TransactionKind::Void);
+        let mut prompts = self.prompts(visit.card)?;
+        match self.rng.random_range(0..100) {
+            0..3 => prompts.odometer = None,
+            3..5 => prompts.driver_id = None,
+            _ => {}
+        }
+        let wrong_pin = self.rng.random_ratio(1, 150);
         let item = self.codes.of(visit.fuel).filter(|_| !no_items).map(|(code, group)| {
             let price_e4: PriceE4 = place.price(visit.fuel);
             let qty_ml = ask.qty_ml.and_then(|ml| u64::try_from(ml).ok()).and_then(|ml| Millilitres::new(ml).ok());
             let sold = !matches!(kind, TransactionKind::Preauth);
             let amount_minor = qty_ml.filter(|_| sold).and_then(|ml| price_e4.amount(ml, currency).ok());
-            Item { code: code.clone(), group: Some(group.clone()), unit: Unit::L, qty_ml, price_e4, amount_minor }
+            let (code, group) = (code.clone(), Some(group.clone()));
+            Item { code, group, unit: Unit::L, qty_ml, pieces: None, price_e4, amount_minor }
         });
         let indoor = kind == TransactionKind::Sale;
         Ok(Transaction {
@@ -304,19 +440,17 @@ impl World {
             utc_offset_min,
             sent_at_us: Some(now),
             location: Some(place.location),
+            region: Some(place.region()?),
+            country: CountryCode::new(place.city().country),
             card: CardData {
                 token: card.token.clone(),
                 pan_masked: Some(card.pan_masked.clone()),
                 expiry: Some("2912".into()),
             },
             second_id: None,
-            pin: Some(Pin { verified: true, attempt: 1 }),
-            prompts: Prompts {
-                odometer: Some(self.cards[visit.card].odometer),
-                vehicle: Some(card.vehicle.clone()),
-                ..Prompts::default()
-            },
-            items: item.into_iter().collect(),
+            pin: Some(Pin { verified: !wrong_pin, attempt: 1 }),
+            prompts,
+            items: item.into_iter().chain(ask.goods).collect(),
             fill_up: ask.fill_up,
             currency,
             partial_ok: self.rng.random_ratio(85, 100),

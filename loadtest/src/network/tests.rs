@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::{
     Allowed, AuthCode, Code, Decision, Fact, IdempotencyKey, Millilitres, MinorUnits, Origin, OriginTopic, Outcome,
-    PartitionId, ReadingMessage, Text, TimestampUs, Transaction, TransactionKind, Verdict,
+    PartitionId, ReadingMessage, Texts, TimestampUs, Transaction, TransactionKind, Verdict,
 };
 
 use super::memory::{Memory, Store};
@@ -31,6 +31,7 @@ fn outcome(idem: &IdempotencyKey, facts: Vec<Fact>) -> Outcome {
         at_us: at,
         received_at_us: at,
         contract: None,
+        author: None,
         fingerprint: None,
         facts,
         balance: None,
@@ -40,11 +41,23 @@ fn outcome(idem: &IdempotencyKey, facts: Vec<Fact>) -> Outcome {
 
 fn decision(transaction: &Transaction, code: Code, allowed_ml: u64) -> Outcome {
     let qty_ml = Millilitres::new(allowed_ml).expect("in range");
-    let allow = |item: &model::Item| Allowed { code: item.code.clone(), qty_ml, amount_minor: MinorUnits::ZERO };
+    let allow = |item: &model::Item| Allowed {
+        item: 0,
+        discount_minor: MinorUnits::ZERO,
+        code: item.code.clone(),
+        qty_ml: if item.unit.is_litres() { qty_ml } else { Millilitres::ZERO },
+        pieces: item.pieces.unwrap_or(0),
+        amount_minor: MinorUnits::ZERO,
+    };
     let declined = code != Code::Approved;
+    let verdict = match code {
+        Code::Approved => Verdict::Approve,
+        Code::PromptMissing => Verdict::Reprompt,
+        _ => Verdict::Decline,
+    };
     let decision = Decision {
         idem: transaction.idem.clone(),
-        decision: if declined { Verdict::Decline } else { Verdict::Approve },
+        decision: verdict,
         iso39: "000".into(),
         code,
         auth_code: (!declined).then(|| AuthCode::new(&format!("A-{}", transaction.idem)).expect("an id")),
@@ -54,7 +67,9 @@ fn decision(transaction: &Transaction, code: Code, allowed_ml: u64) -> Outcome {
         headroom: Vec::new(),
         balance: None,
         risk: Vec::new(),
-        text: Text { cashier: String::new(), manager: String::new() },
+        notes: Vec::new(),
+        rules_version: 0,
+        text: Texts::default(),
         replayed: false,
     };
     let fact = Fact::Decided {
@@ -65,6 +80,9 @@ fn decision(transaction: &Transaction, code: Code, allowed_ml: u64) -> Outcome {
         pump: transaction.pump,
         location: transaction.location,
         items: Vec::new(),
+        vehicle: None,
+        driver: None,
+        odometer: None,
         fingerprint: 0,
         decision,
     };
@@ -159,6 +177,41 @@ fn a_declined_pump_sells_nothing() {
 }
 
 #[test]
+fn a_terminal_that_is_asked_for_more_asks_the_driver_once_and_tries_again_with_all_of_it() {
+    let mut world = world(8);
+    let diary = live(&mut world, 60, |transaction| {
+        let asks = matches!(transaction.kind, TransactionKind::Preauth | TransactionKind::Sale);
+        Some(if asks { (Code::PromptMissing, 0) } else { (Code::Approved, 0) })
+    });
+    let asking = |attempt: u8| {
+        let asks = |t: &&Transaction| matches!(t.kind, TransactionKind::Preauth | TransactionKind::Sale);
+        let keys =
+            diary.transactions.iter().filter(asks).filter(move |t| t.pin.is_some_and(|pin| pin.attempt == attempt));
+        keys.map(|t| (t.idem.clone(), t.prompts.odometer.is_some())).collect::<HashSet<_>>()
+    };
+    let (first, second) = (asking(1), asking(2));
+    // The last ones ask again after the end.
+    let unasked = first.len() - second.len();
+    assert!(first.len() > 300 && unasked < 5, "{} asked, {} asked again", first.len(), second.len());
+    assert!(first.iter().any(|(_, told)| !told), "some forget");
+    assert!(second.iter().all(|(_, told)| *told));
+}
+
+#[test]
+fn odometers_only_grow() {
+    let mut world = world(9);
+    let diary = live(&mut world, 600, approve);
+    let mut last: BTreeMap<&str, (TimestampUs, u32)> = BTreeMap::new();
+    for transaction in diary.transactions.iter().filter(|t| t.kind == TransactionKind::Preauth) {
+        let Some(odometer) = transaction.prompts.odometer else { continue };
+        if let Some((at, before)) = last.insert(transaction.card.token.as_str(), (transaction.at(), odometer)) {
+            assert!(transaction.at() < at || odometer >= before, "{}", transaction.card.token);
+        }
+    }
+    assert!(last.len() > 100);
+}
+
+#[test]
 fn a_key_names_one_body_for_ever() {
     let mut world = world(4);
     let diary = live(&mut world, 120, approve);
@@ -183,11 +236,11 @@ fn a_host_that_is_away_does_not_fill_the_memory() {
 }
 
 #[test]
-fn every_kind_of_trouble_happens_within_half_a_day() {
+fn every_kind_of_trouble_happens_within_a_day() {
     let mut world = world(6);
     let dry = world.customers.contracts[super::customers::DRY_CONTRACT].cards.clone();
     let dry: HashSet<String> = dry.map(|card| world.customers.cards[card].token.to_string()).collect();
-    let diary = live(&mut world, 12 * 60, |transaction| {
+    let diary = live(&mut world, 20 * 60, |transaction| {
         let poor = dry.contains(transaction.card.token.as_str());
         Some(if poor { (Code::Funds, 0) } else { (Code::Approved, 1_000_000) })
     });
@@ -199,11 +252,21 @@ fn every_kind_of_trouble_happens_within_half_a_day() {
         TransactionKind::AdviceOffline,
         TransactionKind::Reversal,
         TransactionKind::Balance,
+        TransactionKind::Void,
     ] {
         assert!(kinds.contains(&kind), "{kind:?}");
     }
     assert!(diary.links >= 2, "a line drops and comes back");
-    assert!(diary.orders.iter().any(|order| order.contains("-topup-")), "the dry contract is topped up");
+    for order in ["-topup-", "-register-", "-bill-", "-block-"] {
+        assert!(diary.orders.iter().any(|key| key.contains(order)), "{order}");
+    }
+    let goods = diary.transactions.iter().flat_map(|t| &t.items).filter(|item| !item.unit.is_litres());
+    assert!(goods.count() > 100, "shops sell");
+    let batches = diary
+        .transactions
+        .windows(2)
+        .filter(|pair| pair.iter().all(|t| t.offline.was && t.sent_at_us == pair[0].sent_at_us));
+    assert!(batches.count() > 0, "a station that was cut off tells all at once");
     assert!(diary.readings.iter().any(|(_, reading)| reading.status == 1), "trucks unload");
     let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut repeated, mut swapped) = (0, 0);

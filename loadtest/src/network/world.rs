@@ -12,11 +12,12 @@ use model::{CommandMessage, Fact, IdempotencyKey, Outcome, TimestampUs, Transact
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::customers::{Customers, DRY_CONTRACT, message, top_up};
+use super::customers::{Customers, DRY_CONTRACT, round_amount, top_up};
 use super::demand::LocalHour;
 use super::memory::{Store, TankMemory};
+use super::office::Paid;
 use super::places::{Codes, Station, stations};
-use super::purchases::{Awaiting, Fuelling};
+use super::purchases::{Awaiting, Fuelling, Undo};
 use super::tank::Tank;
 
 const SECOND_US: i64 = 1_000_000;
@@ -64,7 +65,11 @@ pub(crate) enum Due {
     WalkAway { flow: u64 },
     Send(Box<Transaction>),
     Retry(IdempotencyKey),
+    Undo(Box<Undo>),
     TopUp { contract: usize },
+    Register(Box<Paid>),
+    Bill { contract: usize },
+    CardMissed,
     CardReady { card: usize },
     SetUpCheck,
     LinkDown,
@@ -107,7 +112,6 @@ pub(crate) struct CardState {
     pub(crate) ready: bool,
     /// Time and station of its last purchase.
     pub(crate) last: Option<(i64, usize)>,
-    pub(crate) odometer: u32,
 }
 
 /// Orders that open contracts and cards, and which were answered.
@@ -148,6 +152,8 @@ pub(crate) struct World {
     pub(crate) nonsense: usize,
     /// Messages kept by stations whose link is down.
     buffered: Vec<Option<Vec<(String, String)>>>,
+    /// What each station sold on its own while its link was down.
+    pub(crate) sold_offline: Vec<Vec<Transaction>>,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -182,6 +188,7 @@ impl World {
         let mut world = Self {
             ready_in_city: vec![Vec::new(); super::places::CITIES.len()],
             buffered: stations.iter().map(|_| None).collect(),
+            sold_offline: stations.iter().map(|_| Vec::new()).collect(),
             top_up_due: vec![false; customers.contracts.len()],
             stations,
             customers,
@@ -221,7 +228,12 @@ impl World {
                 self.after(first, Due::Reading { station, tank });
             }
         }
+        for contract in 0..self.customers.contracts.len() {
+            let first = self.first_bill_us();
+            self.after(first, Due::Bill { contract });
+        }
         self.after(10 * self.real_second_us, Due::SetUpCheck);
+        self.after(30 * MINUTE_US, Due::CardMissed);
         self.after(15 * self.real_second_us, Due::Nonsense);
         self.after(2 * MINUTE_US, Due::DryCustomer);
         self.after(12 * MINUTE_US, Due::Traveller { again: false });
@@ -268,7 +280,11 @@ impl World {
             Due::WalkAway { flow } => self.driver_walks_away(flow)?,
             Due::Send(transaction) => self.actions.push(Action::Transact(transaction)),
             Due::Retry(idem) => self.retry(&idem),
+            Due::Undo(undo) => self.undo(*undo)?,
             Due::TopUp { contract } => self.top_up(contract)?,
+            Due::Register(paid) => self.register_comes(*paid)?,
+            Due::Bill { contract } => self.bill(contract)?,
+            Due::CardMissed => self.card_is_missed()?,
             Due::CardReady { card } => self.card_is_ready(card),
             Due::SetUpCheck => self.check_set_up(),
             Due::LinkDown => self.link_goes_down(),
@@ -381,7 +397,6 @@ impl World {
         if std::mem::replace(&mut self.cards[card].ready, true) {
             return;
         }
-        self.cards[card].odometer = self.rng.random_range(4_000..280_000);
         let contract = &self.customers.contracts[self.customers.cards[card].contract];
         self.ready_in_city[contract.city].push(card);
         if contract.trade == super::demand::Trade::Haulage {
@@ -400,6 +415,10 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn is_set_up(&self) -> bool {
+        self.set_up.is_none()
+    }
+
     // Money.
 
     fn watch_balance(&mut self, contract: &str, available_minor: i64) {
@@ -409,7 +428,10 @@ impl World {
         else {
             return;
         };
-        let low = available_minor < self.customers.contracts[known].daily_spend_minor() / 2;
+        // Those with a credit line pay when most of it is used, so that its warnings are seen.
+        let plan = &self.customers.contracts[known];
+        let reserve = if plan.credit_minor > 0 { plan.credit_minor / 8 } else { plan.daily_spend_minor() / 2 };
+        let low = available_minor < reserve;
         if low && !std::mem::replace(&mut self.top_up_due[known], true) {
             let delay = self.rng.random_range(10..90) * MINUTE_US;
             self.after(delay, Due::TopUp { contract: known });
@@ -418,13 +440,15 @@ impl World {
 
     fn top_up(&mut self, contract: usize) -> anyhow::Result<()> {
         self.top_up_due[contract] = false;
-        let number = self.store.key()?;
-        let key = format!("{}-topup-{number}", self.store.memory.instance);
-        let contract_plan = &self.customers.contracts[contract];
+        let reference = format!("PO-{}", self.store.key()?);
+        let payer = self.payer(contract);
+        let plan = &self.customers.contracts[contract];
         let days = if contract == DRY_CONTRACT { 1 } else { 12 };
-        let command = top_up(contract_plan, contract_plan.daily_spend_minor() * days / 6, "bank transfer")?;
-        let order = message(&key, TimestampUs::from_micros(self.now_us), contract_plan, command)?;
-        self.actions.push(Action::Order(Box::new(order)));
+        let minor = round_amount(plan.daily_spend_minor() * days / 6);
+        let command = top_up(plan, minor, &reference, payer)?;
+        self.order(contract, "topup", command)?;
+        let at_us = self.now_us;
+        self.money_is_on_its_way(Paid { contract, reference, minor, at_us });
         Ok(())
     }
 
@@ -496,6 +520,14 @@ impl World {
         self.actions.push(Action::Link { station, up: true });
         let publish = |(topic, payload)| Action::Publish { station, topic, payload };
         self.actions.extend(late.into_iter().map(publish));
+        for mut advice in std::mem::take(&mut self.sold_offline[station]) {
+            advice.sent_at_us = Some(TimestampUs::from_micros(self.now_us));
+            self.actions.push(Action::Transact(Box::new(advice)));
+        }
+    }
+
+    pub(crate) fn is_cut_off(&self, station: usize) -> bool {
+        self.buffered[station].is_some()
     }
 }
 

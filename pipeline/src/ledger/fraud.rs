@@ -1,27 +1,32 @@
 //! The two fraud rules: purchases too often, and places too far apart.
 //!
-//! In: a purchase, and the card's earlier approved ones. Out: what the rules found, with the measured value in words.
-//! Guarantees: offline sales and places seen out of order accuse nobody. Does not: say "theft"; a finding is something to
-//! look at (a card may be read twice, a station may be placed wrongly on the map).
+//! In: a purchase, and the card's earlier approved ones. Out: what the rules found, in figures. Guarantees: offline sales
+//! and places seen out of order accuse nobody. Does not: say "theft"; a finding is something to look at (a card may be
+//! read twice, a station may be placed wrongly on the map).
 
-use model::{Code, FraudRule, Location, MICROS_PER_MINUTE, RiskFinding, RuleMode};
+use model::{Code, FraudRule, Location, MICROS_PER_MINUTE, RiskFinding, RiskMeasure, RuleMode};
 
 use super::Config;
-use super::contract::RECENT_MAX;
 use super::decide::Case;
 
 /// Mean radius of the earth (IUGG).
 const EARTH_KM: f64 = 6371.0088;
 const MICROS_PER_HOUR: f64 = 3_600_000_000.0;
+/// Purchases that the velocity rule looks back on.
+const LOOK_BACK_MAX: usize = 64;
 
 pub(super) fn findings(case: &Case<'_>) -> Vec<RiskFinding> {
-    let found = |rule: FraudRule, value: &dyn Fn() -> Option<String>| {
-        let mode = case.contract.rule(rule);
-        let value = if mode == RuleMode::Off { None } else { value() };
-        value.map(|value| RiskFinding { rule, mode, value })
+    let found = |rule: FraudRule, mode: RuleMode, measured: Option<RiskMeasure>| {
+        measured.map(|measured| RiskFinding { rule, mode, measured })
     };
-    let velocity = found(FraudRule::Velocity, &|| velocity(case));
-    let travel = found(FraudRule::ImpossibleTravel, &|| travel(case));
+    let (velocity_mode, travel_mode) = (case.contract.velocity, case.contract.travel);
+    let velocity = if velocity_mode == RuleMode::Off { None } else { velocity(case) };
+    let travel = if travel_mode == RuleMode::Off { None } else { travel(case) };
+    if velocity.is_none() && travel.is_none() {
+        return Vec::new();
+    }
+    let velocity = found(FraudRule::Velocity, velocity_mode, velocity);
+    let travel = found(FraudRule::ImpossibleTravel, travel_mode, travel);
     velocity.into_iter().chain(travel).collect()
 }
 
@@ -33,39 +38,50 @@ pub(super) fn code(rule: FraudRule) -> Code {
 }
 
 /// This purchase and the approved ones before it, within the window that ends with it.
-fn velocity(case: &Case<'_>) -> Option<String> {
+fn velocity(case: &Case<'_>) -> Option<RiskMeasure> {
     let Config { velocity_purchases, velocity_window_us, .. } = *case.config;
-    let before = case.card.purchases_between(case.at().plus_us(-velocity_window_us), case.at());
+    let after = case.at.plus_us(-velocity_window_us);
+    let seen = case.card.purchases.iter().rev().take(LOOK_BACK_MAX);
+    let before = seen.filter(|purchase| purchase.visit && purchase.at > after && purchase.at <= case.at).count();
     let purchases = before + 1;
-    let minutes = velocity_window_us / MICROS_PER_MINUTE;
-    (purchases >= velocity_purchases.min(RECENT_MAX))
-        .then(|| format!("{purchases} purchases in {minutes} min, from {velocity_purchases} on it is unusual"))
+    (purchases >= velocity_purchases).then(|| RiskMeasure::Velocity {
+        purchases: whole(purchases),
+        minutes: whole(velocity_window_us / MICROS_PER_MINUTE),
+        unusual_from: whole(velocity_purchases),
+    })
 }
 
-/// The way from the last purchase, as a road would go. Whole kilometres and km/h: the words must not depend on the last
+fn whole<N: TryInto<u32>>(number: N) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
+}
+
+/// The way from the last purchase, as a road would go. Whole kilometres and km/h: the answer must not depend on the last
 /// bit of a cosine.
-fn travel(case: &Case<'_>) -> Option<String> {
+fn travel(case: &Case<'_>) -> Option<RiskMeasure> {
     let Config { travel_kmh_max, travel_km_min, travel_road_percent, .. } = *case.config;
     let (last, from) = case.card.last_seen?;
     let to = case.transaction.location?;
-    let elapsed_us = case.at().get() - last.get();
-    if elapsed_us < 0 {
+    let elapsed_us = case.at.get() - last.get();
+    if elapsed_us < 0 || from == to {
         return None;
     }
     let km = (great_circle_km(from, to) * f64::from(travel_road_percent) / 100.0).round();
     if km < f64::from(travel_km_min) {
         return None;
     }
-    let minutes = elapsed_us / MICROS_PER_MINUTE;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is not negative")]
+    let rounded = |value: f64| value as u32;
+    let minutes = whole(elapsed_us / MICROS_PER_MINUTE);
     if elapsed_us == 0 {
-        return Some(format!("{km} km from the last purchase at the same moment"));
+        return Some(RiskMeasure::Travel { km: rounded(km), minutes, kmh: None, kmh_most: travel_kmh_max });
     }
     #[expect(clippy::cast_precision_loss, reason = "a time between purchases is far below 2^53 us")]
     let kmh = (km * MICROS_PER_HOUR / elapsed_us as f64).round();
-    (kmh > f64::from(travel_kmh_max)).then(|| {
-        format!(
-            "{km} km from the last purchase in {minutes} min: {kmh} km/h, at most {travel_kmh_max} km/h is believed"
-        )
+    (kmh > f64::from(travel_kmh_max)).then(|| RiskMeasure::Travel {
+        km: rounded(km),
+        minutes,
+        kmh: Some(rounded(kmh)),
+        kmh_most: travel_kmh_max,
     })
 }
 

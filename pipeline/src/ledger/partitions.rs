@@ -1,14 +1,22 @@
 //! The shards of one worker, and what each is allowed to do.
 //!
-//! In: what the worker is told. Out: records to append. Guarantees: a partition decides only between its own start and a
-//! newer takeover; an order that does not fit its state is logged and changes nothing. Does not: take over; `src` does.
+//! In: what the worker is told. Out: records to append, and contracts for which a tick is due. Guarantees: a partition
+//! decides only between its own start and a newer takeover; an order that does not fit its state is logged and changes
+//! nothing. Does not: take over; `src` does.
 
 use metrics::counter;
-use model::{FORMAT_VERSION, Fact, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, Verdict};
+use model::{
+    ContractId, FORMAT_VERSION, Fact, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, TimestampUs, Verdict,
+};
 
-use super::contract::Map;
-use super::shard::Shard;
+use super::shard::{Batch, LOOK_AHEAD_MAX, Shard};
+use super::state::Map;
 use super::{Config, Input, Output};
+
+/// Ticks asked for at once, by partition.
+const TICKS_MAX: usize = 64;
+/// A tick that was asked for is not asked for again for so long.
+const TICK_PATIENCE_US: i64 = 10 * model::MICROS_PER_SECOND;
 
 pub(super) struct Partitions {
     config: Config,
@@ -19,11 +27,13 @@ struct Partition {
     shard: Shard,
     /// The epoch under which this process decides, while it is the owner.
     deciding: Option<i64>,
+    /// When ticks were asked for that may still be under way.
+    ticks: Map<ContractId, TimestampUs>,
 }
 
 impl Partition {
     fn new(id: PartitionId) -> Self {
-        Self { shard: Shard::new(id), deciding: None }
+        Self { shard: Shard::new(id), deciding: None, ticks: Map::default() }
     }
 }
 
@@ -32,11 +42,12 @@ impl Partitions {
         Self { config, partitions: Map::default() }
     }
 
-    pub(super) fn take(&mut self, input: Input, decided: &mut Vec<Output>) {
+    pub(super) fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
         match input {
             Input::Fold { partition, offset, record } => self.fold(partition, offset, &record),
             Input::Start { partition, epoch } => self.start(partition, epoch),
-            Input::Decide { partition, requests } => self.decide(partition, &requests, decided),
+            Input::Decide { partition, requests } => self.decide(partition, requests, outputs),
+            Input::Clock { at_us } => self.ticks(at_us, outputs),
             Input::Revoke { partition } => {
                 self.partitions.remove(&partition.0);
             }
@@ -74,7 +85,7 @@ impl Partitions {
         }
     }
 
-    fn decide(&mut self, id: PartitionId, requests: &[(i64, Request)], decided: &mut Vec<Output>) {
+    fn decide(&mut self, id: PartitionId, mut requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
         let Some(partition) = self.partitions.get_mut(&id.0) else {
             tracing::error!(partition = id.0, "told to decide for a partition that was not folded");
             return;
@@ -83,23 +94,50 @@ impl Partitions {
             tracing::error!(partition = id.0, "told to decide for a partition that this process does not own");
             return;
         };
-        let before = decided.len();
-        for (offset, request) in requests {
-            if let Some(outcome) = partition.shard.decide(&self.config, *offset, request) {
+        let before = outputs.len();
+        while !requests.is_empty() {
+            let rest = requests.split_off(requests.len().min(LOOK_AHEAD_MAX));
+            let keys: Vec<String> = requests.iter().map(|(_, request)| request.key().to_owned()).collect();
+            let offsets: Vec<i64> = requests.iter().map(|(offset, _)| *offset).collect();
+            partition.shard.look_ahead(&requests);
+            let mut batch = Batch::default();
+            partition.shard.decide_batch(&self.config, requests, &mut batch);
+            // Requests that were decided before have no outcome.
+            let mut keyed = offsets.into_iter().zip(keys);
+            for outcome in partition.shard.outcomes(batch) {
+                let Some((_, key)) = keyed.find(|(offset, _)| *offset == outcome.request) else { continue };
                 let body = LedgerBody::Outcome(outcome);
                 let record = LedgerRecord { v: FORMAT_VERSION, epoch, body };
-                decided.push(Output { partition: id, key: request.key().to_owned(), record });
+                outputs.push(Output::Record { partition: id, key, record: Box::new(record) });
+            }
+            requests = rest;
+        }
+        count(outputs.iter().skip(before));
+    }
+
+    fn ticks(&mut self, now: TimestampUs, outputs: &mut Vec<Output>) {
+        for (id, partition) in &mut self.partitions {
+            if partition.deciding.is_none() {
+                continue;
+            }
+            let patience = now.plus_us(-TICK_PATIENCE_US);
+            partition.ticks.retain(|_, asked| *asked > patience);
+            for contract in partition.shard.due(now, TICKS_MAX) {
+                if !partition.ticks.contains_key(contract) {
+                    partition.ticks.insert(contract.clone(), now);
+                    outputs.push(Output::TickDue { partition: PartitionId(*id), contract: contract.clone() });
+                }
             }
         }
-        count(decided.iter().skip(before));
     }
 }
 
 /// One look at the metrics registry per batch and kind, not per decision.
 fn count<'a>(outputs: impl Iterator<Item = &'a Output>) {
-    let (mut approve, mut partial, mut decline, mut replay, mut order) = (0, 0, 0, 0, 0);
+    let (mut approve, mut partial, mut decline, mut reprompt, mut replay, mut order) = (0, 0, 0, 0, 0, 0);
     for output in outputs {
-        let LedgerBody::Outcome(Outcome { facts, fingerprint, .. }) = &output.record.body else { continue };
+        let Output::Record { record, .. } = output else { continue };
+        let LedgerBody::Outcome(Outcome { facts, fingerprint, .. }) = &record.body else { continue };
         let decision = facts.iter().find_map(|fact| match fact {
             Fact::Decided { decision, .. } => Some(decision),
             _ => None,
@@ -110,14 +148,20 @@ fn count<'a>(outputs: impl Iterator<Item = &'a Output>) {
                 Verdict::Approve => approve += 1,
                 Verdict::Partial => partial += 1,
                 Verdict::Decline => decline += 1,
+                Verdict::Reprompt => reprompt += 1,
             },
             None if fingerprint.is_some() => order += 1,
             None => replay += 1,
         }
     }
-    for (answer, number) in
-        [("approve", approve), ("partial", partial), ("decline", decline), ("replay", replay), ("order", order)]
-    {
+    for (answer, number) in [
+        ("approve", approve),
+        ("partial", partial),
+        ("decline", decline),
+        ("reprompt", reprompt),
+        ("replay", replay),
+        ("order", order),
+    ] {
         if number > 0 {
             counter!("forecourt_ledger_answers_total", "answer" => answer).increment(number);
         }

@@ -1,198 +1,266 @@
-//! What follows a purchase, or happened without asking: completion, offline advice, reversal, refund; and the inquiry.
+//! What follows a purchase, or happened without asking: completion, offline advice, forced sale, reversal, void, refund.
 //!
 //! In: what a station did. Out: postings, flagged where they break a promise of the authorization. Guarantees: fuel that is
 //! in the vehicle is posted, whatever the limits say; nothing is posted twice under one authorization; no more comes back
 //! than was sold. Does not: stop a sale.
 
-use model::{AuthCode, Code, Fact, SoldItem, Text, TransactionKind, Verdict};
+use model::{Code, Difference, LimitMode, Measure, Note, OriginalState, Verdict};
 
-use super::contract::{Purchase, PurchaseState, Quantity};
-use super::decide::Case;
-use super::{items, purchases, texts};
+use super::answers::{Decided, Remarks};
+use super::decide::{Applied, Case, Effect, Refusal, Scratch, Standing};
+use super::evolve::terminal_hash;
+use super::lines::{Line, Lines, Quantity};
+use super::state::{Purchase, PurchaseState, minor};
+use super::wishes;
 
 impl Case<'_> {
-    pub(super) fn completion(&self) -> Vec<Fact> {
-        let (sold, total) = match self.sold() {
-            Ok(sold) => sold,
-            Err((code, manager)) => return self.decline(code, manager),
+    pub(super) fn completion(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        if let Err(refusal) = self.read_lines(scratch) {
+            scratch.wished.clear();
+            return self.refuse(refusal, scratch);
+        }
+        let purchase = match self.original() {
+            Ok(purchase) => purchase,
+            Err(refusal) => return self.refuse(refusal, scratch),
         };
-        let Some((auth_code, purchase)) = self.original() else { return self.original_unknown() };
-        let (reserved, late) = match purchase.state {
-            PurchaseState::Held { reserved, .. } => (reserved, false),
-            PurchaseState::Expired { reserved } => (reserved, true),
-            state @ (PurchaseState::Reversed | PurchaseState::Sold { .. }) => return self.closed(&auth_code, state),
+        let late = match purchase.state {
+            PurchaseState::Held => false,
+            PurchaseState::Expired => true,
+            PurchaseState::Reversed | PurchaseState::Sold | PurchaseState::Voided => {
+                return self.refuse(self.closed(purchase), scratch);
+            }
         };
-        let above = total.ml > reserved.ml || total.minor > reserved.minor;
-        let mismatch = items::mismatch(&self.transaction.items, self.transaction.currency);
-        let code = match (late, above, mismatch) {
-            (true, _, _) => Code::CompletionLate,
-            (_, true, _) => Code::CompletionAboveHold,
-            (_, _, true) => Code::AmountMismatch,
-            _ => Code::Approved,
-        };
-        let mut manager = format!("Posted {}", self.in_words(total));
+        let sold = Lines::from_slice(&scratch.wished);
+        let (total, reserved) = (sold.sum(), purchase.lines.sum());
+        let above = total.ml > reserved.ml || total.minor > reserved.minor || total.pieces > reserved.pieces;
+        let mut notes = Vec::new();
         if late {
-            manager.push_str(" after the hold had expired");
+            notes.push(Note::HoldExpired(model::TimestampUs::from_micros(purchase.expires_at_us)));
         }
         if above {
-            manager = format!("{manager}, above the hold of {}", self.in_words(reserved));
+            notes.push(Note::AboveHold { ml: millilitres(reserved.ml), minor: minor(reserved.minor) });
         }
+        let differs = self.difference(purchase, &sold);
+        notes.extend(differs.map(Note::Differs));
+        let mismatch = wishes::mismatch(self, &scratch.wished);
         if mismatch {
-            manager.push_str("; the amount is not quantity times price");
+            notes.push(Note::AmountMismatch);
         }
-        self.posted(code, manager, auth_code, sold)
+        let code = match (late, above, differs, mismatch) {
+            (true, ..) => Code::CompletionLate,
+            (_, true, ..) => Code::CompletionAboveHold,
+            (_, _, Some(_), _) => Code::CompletionDiffers,
+            (_, _, None, true) => Code::AmountMismatch,
+            _ => Code::Approved,
+        };
+        self.apply(self.standing_of(purchase), &scratch.wished, &mut scratch.applied);
+        self.went_over(&scratch.applied, Some(purchase), &sold, &mut notes);
+        notes.extend(self.posting_clock_off().map(|hours| Note::ClockOff { hours }));
+        let mut decided = self.posted(code, notes, sold, scratch);
+        decided.auth = Some(purchase.auth);
+        (decided, Effect::Post)
     }
 
-    /// An offline sale is posted under its authorization where it names one that is open, else under its own.
-    pub(super) fn advice(&self) -> Vec<Fact> {
-        let (sold, total) = match self.sold() {
-            Ok(sold) => sold,
-            Err((code, manager)) => return self.decline(code, manager),
+    fn difference(&self, purchase: &Purchase, sold: &Lines) -> Option<Difference> {
+        let same = |of: &dyn Fn(&Line, &Line) -> bool| {
+            sold.iter().all(|line| purchase.lines.iter().any(|held| held.code == line.code && of(held, line)))
         };
-        let (auth_code, reserved) = match self.original() {
-            Some((auth_code, Purchase { state, .. })) => match *state {
-                PurchaseState::Held { reserved, .. } => (auth_code, reserved),
-                PurchaseState::Expired { .. } => (auth_code, Quantity::default()),
-                PurchaseState::Reversed => (self.new_auth_code(), Quantity::default()),
-                PurchaseState::Sold { .. } => return self.closed(&auth_code, *state),
-            },
-            None => (self.new_auth_code(), Quantity::default()),
+        if !same(&|_, _| true) {
+            return Some(Difference::Product);
+        }
+        if !same(&|held, line| held.price_e4 == line.price_e4) {
+            return Some(Difference::Price);
+        }
+        (terminal_hash(&self.transaction.terminal) != purchase.terminal).then_some(Difference::Terminal)
+    }
+
+    /// An offline or forced sale is posted under its authorization where it names one that is open, else under its own.
+    pub(super) fn advice(&self, scratch: &mut Scratch, code: Code) -> (Decided, Effect) {
+        if let Err(refusal) = self.read_lines(scratch) {
+            scratch.wished.clear();
+            return self.refuse(refusal, scratch);
+        }
+        let sold = Lines::from_slice(&scratch.wished);
+        let original = self.original().ok();
+        let open = match original {
+            Some(purchase) if matches!(purchase.state, PurchaseState::Held | PurchaseState::Expired) => Some(purchase),
+            Some(purchase) if purchase.state == PurchaseState::Sold => {
+                return self.refuse(self.closed(purchase), scratch);
+            }
+            _ => None,
         };
-        let mut manager = format!("Posted {} sold offline", self.in_words(total));
-        for (limit, beyond) in self.limits.exceeded_by(total.less(reserved)) {
-            let beyond = texts::figure(limit.kind, beyond, self.contract.currency);
-            manager = match limit.code() {
-                Code::Funds => format!("{manager}; {beyond} beyond the contract's balance"),
-                _ => format!("{manager}; {beyond} over the card's limit of the day"),
+        // Ordinary limits and the balance show what went over; the offline ones what the terminal was allowed.
+        let standing = open.map_or_else(|| self.standing(), |purchase| self.standing_of(purchase));
+        self.apply(standing, &scratch.wished, &mut scratch.applied);
+        let ordinary = std::mem::take(&mut scratch.applied);
+        let mut notes: Vec<Note> = Vec::new();
+        let mut allowance_over = false;
+        if self.is_offline() {
+            self.apply(Standing { offline: true, ..standing }, &scratch.wished, &mut scratch.applied);
+            scratch.applied.pop(); // the balance is among the ordinary ones
+            let mut over = Vec::new();
+            for limit in &scratch.applied {
+                let beyond = self.beyond(limit, &sold);
+                allowance_over |= beyond.is_some() && limit.mode == LimitMode::Decline;
+                over.extend(beyond);
+            }
+            if let Some((hours, percent)) = self.catalogue_age()
+                && percent < 100
+                && !scratch.applied.is_empty()
+            {
+                notes.push(Note::CatalogueAge { hours, percent });
+            }
+            notes.append(&mut over);
+        }
+        self.went_over(&ordinary, open, &sold, &mut notes);
+        scratch.applied.extend(ordinary);
+        if wishes::mismatch(self, &scratch.wished) {
+            notes.push(Note::AmountMismatch);
+        }
+        let forbidden = self.is_offline() && self.policy().is_some_and(|policy| !policy.offline_allowed);
+        if forbidden {
+            notes.push(Note::OfflineForbidden);
+        }
+        notes.extend(self.card_obstacle().into_iter().flat_map(|refusal| refusal.notes));
+        notes.extend(self.posting_clock_off().map(|hours| Note::ClockOff { hours }));
+        let code = if forbidden || allowance_over { Code::OfflineLimit } else { code };
+        let mut decided = self.posted(code, notes, sold, scratch);
+        decided.auth = Some(open.map_or(self.offset, |purchase| purchase.auth));
+        (decided, Effect::Post)
+    }
+
+    /// Notes what a posting takes beyond each limit. Its own open hold makes room for it.
+    fn went_over(&self, applied: &[Applied], own: Option<&Purchase>, sold: &Lines, notes: &mut Vec<Note>) {
+        let reserved = own.filter(|purchase| purchase.state == PurchaseState::Held).map(|purchase| &purchase.lines);
+        for limit in applied {
+            let mut limit = *limit;
+            if let Some(own) = reserved.and_then(|lines| lines.sum_of(limit.selector)) {
+                limit.figure.held -= match limit.measure {
+                    Measure::Volume => own.ml,
+                    Measure::Money => own.minor,
+                    Measure::Count => 1,
+                };
+            }
+            notes.extend(self.beyond(&limit, sold));
+        }
+    }
+
+    pub(super) fn reversal(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        scratch.wished.clear();
+        let purchase = match self.original() {
+            Ok(purchase) => purchase,
+            Err(refusal) => return self.refuse(refusal, scratch),
+        };
+        if !matches!(purchase.state, PurchaseState::Held | PurchaseState::Expired) {
+            return self.refuse(self.closed(purchase), scratch);
+        }
+        let released = purchase.lines.sum();
+        let note = Note::Released { ml: millilitres(released.ml), minor: minor(released.minor) };
+        self.undone(purchase, note, Effect::Release, scratch)
+    }
+
+    /// A whole sale is undone while it stands on no bill.
+    pub(super) fn void(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        scratch.wished.clear();
+        let purchase = match self.original() {
+            Ok(purchase) => purchase,
+            Err(refusal) => return self.refuse(refusal, scratch),
+        };
+        if purchase.state != PurchaseState::Sold {
+            return self.refuse(self.closed(purchase), scratch);
+        }
+        if purchase.bills < self.contract.bills {
+            return self.refuse(Refusal::decline(Code::OriginalBilled, Note::Original(OriginalState::Billed)), scratch);
+        }
+        let sold = purchase.lines.sum();
+        let note = Note::Released { ml: millilitres(sold.ml), minor: minor(sold.minor) };
+        self.undone(purchase, note, Effect::Void, scratch)
+    }
+
+    fn undone(&self, purchase: &Purchase, note: Note, effect: Effect, scratch: &mut Scratch) -> (Decided, Effect) {
+        let lines: Vec<_> = purchase.lines.iter().copied().collect();
+        self.apply(self.standing_of(purchase), &lines, &mut scratch.applied);
+        let mut decided = self.answer(Verdict::Approve, Code::Approved, scratch);
+        decided.auth = Some(purchase.auth);
+        decided.allowed = if effect == Effect::Void { purchase.lines.clone() } else { Lines::default() };
+        decided.remarks = Some(Box::new(Remarks { notes: vec![note], risk: Vec::new() }));
+        (decided, effect)
+    }
+
+    pub(super) fn refund(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        if let Err(refusal) = self.read_lines(scratch) {
+            scratch.wished.clear();
+            return self.refuse(refusal, scratch);
+        }
+        let purchase = match self.original() {
+            Ok(purchase) => purchase,
+            Err(refusal) => return self.refuse(refusal, scratch),
+        };
+        if purchase.state != PurchaseState::Sold {
+            return self.refuse(self.closed(purchase), scratch);
+        }
+        let back = Lines::from_slice(&scratch.wished);
+        let within = back.iter().all(|line| {
+            let sold = |of: &dyn Fn(&Line) -> i64| {
+                purchase.lines.iter().filter(|sold| sold.code == line.code).map(of).sum::<i64>()
             };
+            let returned = back.iter().filter(|other| other.code == line.code);
+            let total = returned.fold(Quantity::default(), |sum, line| sum.plus(Quantity::of(line)));
+            total.ml <= sold(&|line| line.ml)
+                && total.minor <= sold(&|line| line.minor)
+                && total.pieces <= sold(&|line| i64::from(line.pieces))
+        });
+        self.apply(self.standing_of(purchase), &scratch.wished, &mut scratch.applied);
+        if !within {
+            let sold = purchase.lines.sum();
+            let note = Note::Sold { ml: millilitres(sold.ml), minor: minor(sold.minor) };
+            let mut decided = self.answer(Verdict::Decline, Code::AmountMismatch, scratch);
+            decided.remarks = Some(Box::new(Remarks { notes: vec![note], risk: Vec::new() }));
+            return (decided, Effect::Nothing);
         }
-        if items::mismatch(&self.transaction.items, self.transaction.currency) {
-            manager.push_str("; the amount is not quantity times price");
-        }
-        self.posted(Code::PostedOffline, manager, auth_code, sold)
+        let mut decided = self.answer(Verdict::Approve, Code::Approved, scratch);
+        decided.auth = Some(purchase.auth);
+        decided.allowed = back;
+        (decided, Effect::GiveBack)
     }
 
-    pub(super) fn reversal(&self) -> Vec<Fact> {
-        let Some((auth_code, purchase)) = self.original() else { return self.original_unknown() };
-        let reserved = match purchase.state {
-            PurchaseState::Held { reserved, .. } | PurchaseState::Expired { reserved } => reserved,
-            state @ (PurchaseState::Reversed | PurchaseState::Sold { .. }) => return self.closed(&auth_code, state),
-        };
-        let manager = format!("Released the hold of {}", self.in_words(reserved));
-        let mut decision = self.answer(Verdict::Approve, Code::Approved, texts::of(Code::Approved, manager));
-        decision.auth_code = Some(auth_code.clone());
-        let card = self.transaction.card.token.clone();
-        vec![self.decided(decision), Fact::Reversed { card, auth_code }]
+    fn posted(&self, code: Code, notes: Vec<Note>, sold: Lines, scratch: &mut Scratch) -> Decided {
+        let mut decided = self.answer(Verdict::Approve, code, scratch);
+        decided.allowed = sold;
+        if !notes.is_empty() {
+            decided.remarks = Some(Box::new(Remarks { notes, risk: Vec::new() }));
+        }
+        decided
     }
 
-    pub(super) fn refund(&self) -> Vec<Fact> {
-        let (returned, back) = match self.sold() {
-            Ok(sold) => sold,
-            Err((code, manager)) => return self.decline(code, manager),
-        };
-        let Some((auth_code, purchase)) = self.original() else { return self.original_unknown() };
-        let (sold, refunded) = match purchase.state {
-            PurchaseState::Sold { sold, refunded } => (sold, refunded),
-            state => return self.closed(&auth_code, state),
-        };
-        let within = |part: Quantity| part.ml <= sold.ml && part.minor <= sold.minor;
-        if !within(back.plus(refunded)) {
-            let manager = format!("{} cannot come back: {} were sold", self.in_words(back), self.in_words(sold));
-            return self.decline(Code::AmountMismatch, manager);
-        }
-        let in_range = self.contract.own.plus(back.minor).and_then(|own| own.plus(self.contract.credit));
-        if in_range.is_err() {
-            return self.decline(Code::FmtInvalid, "The amount is out of range".to_owned());
-        }
-        let manager = format!("Gave back {}", self.in_words(back));
-        let mut decision = self.answer(Verdict::Approve, Code::Approved, texts::of(Code::Approved, manager));
-        decision.auth_code = Some(auth_code.clone());
-        let refunded = Fact::Refunded {
-            card: self.transaction.card.token.clone(),
-            auth_code,
-            site: self.transaction.site.clone(),
-            items: returned,
-            amount_minor: back.minor,
-        };
-        vec![self.decided(decision), refunded]
-    }
-
-    pub(super) fn inquiry(&self) -> Vec<Fact> {
-        if self.card.blocked {
-            return self.decline(Code::CardBlocked, format!("{} is blocked", self.card_name()));
-        }
-        let available = texts::money(self.contract.balance().available, self.contract.currency);
-        let manager = format!("Contract {} has {available} available", self.contract_id);
-        let text = Text { cashier: "See the card's limits".to_owned(), manager };
-        vec![self.decided(self.answer(Verdict::Approve, Code::Approved, text))]
-    }
-
-    /// What was sold or came back, each line with its quantity, within the range that sums can hold.
-    fn sold(&self) -> Result<(Vec<SoldItem>, Quantity), (Code, String)> {
-        let transaction = self.transaction;
-        if let Some(obstacle) = self.currency_obstacle() {
-            return Err(obstacle);
-        }
-        if let Some(problem) = items::problem(&transaction.items, transaction.currency) {
-            return Err((Code::FmtInvalid, format!("The request has {problem}")));
-        }
-        if transaction.items.iter().any(|item| item.qty_ml.is_none()) {
-            return Err((Code::FmtInvalid, "The request has an item without quantity".to_owned()));
-        }
-        let sold = items::asked(&transaction.items, transaction.currency);
-        let total = items::sum(&sold);
-        let used = self.card.usage(self.day).used;
-        let sums = (self.contract.own.minus(total.minor), used.ml.plus(total.ml), used.minor.plus(total.minor));
-        match sums {
-            (Ok(_), Ok(_), Ok(_)) => Ok((sold, total)),
-            _ => Err((Code::FmtInvalid, "The amount is out of range".to_owned())),
-        }
-    }
-
-    fn posted(&self, code: Code, manager: String, auth_code: AuthCode, sold: Vec<SoldItem>) -> Vec<Fact> {
-        let mut decision = self.answer(Verdict::Approve, code, texts::of(code, manager));
-        decision.auth_code = Some(auth_code.clone());
-        decision.allowed = purchases::allowed(&sold);
-        vec![self.decided(decision), self.captured(auth_code, sold)]
+    /// The limits of a purchase as they stood when it was authorized.
+    pub(super) fn standing_of(&self, purchase: &Purchase) -> Standing {
+        let Purchase { at, local, group, vehicle, driver, .. } = *purchase;
+        Standing { at, local, group, vehicle, driver, offline: false }
     }
 
     /// The purchase of the same card that this refers to, by authorization code or by the key of its request.
-    fn original(&self) -> Option<(AuthCode, &Purchase)> {
+    pub(super) fn original(&self) -> Result<&Purchase, Refusal> {
         let original = &self.transaction.original;
-        let auth_code = match (&original.auth_code, &original.idem) {
-            (Some(auth_code), _) => auth_code.clone(),
-            (None, Some(idem)) => self.keys.auth_code(idem)?,
-            (None, None) => return None,
+        let auth = match (&original.auth_code, &original.idem) {
+            (Some(auth_code), _) => self.tables.auth_of(auth_code.as_str()),
+            (None, Some(idem)) => self.answers.auth(idem),
+            (None, None) => return Err(Case::no_original()),
         };
-        let purchase = self.contract.purchase(&auth_code)?;
-        (purchase.card == self.transaction.card.token).then_some((auth_code, purchase))
+        auth.and_then(|auth| self.card.purchase(auth)).ok_or_else(Case::refusal_of_original)
     }
 
-    fn original_unknown(&self) -> Vec<Fact> {
-        let original = &self.transaction.original;
-        let named = match (&original.auth_code, &original.idem) {
-            (Some(auth_code), _) => format!("Authorization {auth_code}"),
-            (None, Some(idem)) => format!("The request {idem}"),
-            (None, None) => "The original".to_owned(),
+    pub(super) fn closed(&self, purchase: &Purchase) -> Refusal {
+        let state = match purchase.state {
+            PurchaseState::Held => OriginalState::Held,
+            PurchaseState::Expired => OriginalState::Expired,
+            PurchaseState::Reversed | PurchaseState::Voided => OriginalState::Reversed,
+            PurchaseState::Sold => OriginalState::Completed,
         };
-        let manager = match (&original.auth_code, &original.idem) {
-            (None, None) => "No original transaction is named".to_owned(),
-            _ => format!("{named} is not known for this card"),
-        };
-        self.decline(Code::OriginalUnknown, manager)
+        Refusal::decline(Code::OriginalClosed, Note::Original(state))
     }
+}
 
-    fn closed(&self, auth_code: &AuthCode, state: PurchaseState) -> Vec<Fact> {
-        let manager = match (state, self.transaction.kind) {
-            (PurchaseState::Sold { .. }, _) => format!("Authorization {auth_code} was completed before"),
-            (PurchaseState::Reversed, _) => format!("Authorization {auth_code} was reversed"),
-            (_, TransactionKind::Refund) => format!("Nothing was sold under authorization {auth_code}"),
-            _ => format!("Authorization {auth_code} is closed"),
-        };
-        self.decline(Code::OriginalClosed, manager)
-    }
-
-    fn in_words(&self, quantity: Quantity) -> String {
-        format!("{} for {}", texts::litres(quantity.ml), texts::money(quantity.minor, self.contract.currency))
-    }
+fn millilitres(ml: i64) -> model::Millilitres {
+    u64::try_from(ml).ok().and_then(|ml| model::Millilitres::new(ml).ok()).unwrap_or_default()
 }

@@ -1,198 +1,191 @@
-//! Purchases that ask first: preauthorization, sale, dry run.
+//! Purchases that ask first: preauthorization, sale, more for an open hold, dry run; and the inquiry.
 //!
 //! In: a wish of a known card. Out: approval, partial approval or decline with all that explains it. Guarantees: an
-//! approval fits into every limit and the balance; a dry run gives the answer that the purchase would get and leaves
-//! nothing behind. Does not: post what was sold before it was asked (`postings`).
+//! approval fits into every limit that declines and the balance; a dry run gives the answer that the purchase would get and
+//! leaves nothing behind. Does not: post what was sold before it was asked (`postings`).
 
-use model::{
-    Allowed, Code, Decision, Fact, Hold, MICROS_PER_MINUTE, MinorUnits, PriceE4, RiskFinding, RuleMode, SoldItem,
-    TransactionKind, Verdict,
-};
+use model::{Code, LimitMode, Measure, Note, RuleMode, TransactionKind, Verdict};
 
-use super::card_limits::{Limit, LimitKind, Wish};
-use super::decide::Case;
-use super::{fraud, items, texts};
+use super::answers::{BALANCE, Decided, Remarks, UNBOUND};
+use super::decide::{Applied, Case, Effect, Refusal, Scratch, limit_code};
+use super::lines::Lines;
+use super::state::PurchaseState;
+use super::{fraud, wishes};
 
 impl Case<'_> {
-    pub(super) fn purchase(&self) -> Vec<Fact> {
-        if let Some((code, manager)) = self.obstacle() {
-            return self.decline(code, manager);
+    pub(super) fn purchase(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        scratch.wished.clear();
+        if let Some(refusal) = self.standing_obstacle() {
+            return self.refuse(refusal, scratch);
         }
-        let wished = self.wished();
-        let wish = Wish { items: &wished, fill_up: self.transaction.fill_up, currency: self.contract.currency };
-        let (granted, tightest) = self.limits.grant(&wish);
-        let risk = fraud::findings(self);
+        if let Err(refusal) = self.read_lines(scratch) {
+            scratch.wished.clear();
+            return self.refuse(refusal, scratch);
+        }
+        if let Some(refusal) = self.purchase_obstacle(&scratch.wished) {
+            return self.refuse(refusal, scratch);
+        }
+        self.apply(self.standing(), &scratch.wished, &mut scratch.applied);
+        let (mut decided, effect) = self.granted(scratch);
+        match (effect, self.transaction.kind) {
+            (Effect::Nothing, _) | (_, TransactionKind::DryRun) => return (decided, Effect::Nothing),
+            _ => decided.auth = Some(self.offset),
+        }
+        if self.transaction.kind == TransactionKind::Preauth {
+            decided.hold_expires_us = self.hold_expires_us();
+            return (decided, Effect::Hold);
+        }
+        (decided, Effect::Post)
+    }
 
-        let verdict = self.verdict(&wished, &granted);
-        let text = |code: Code, manager: String| texts::of(code, manager);
-        let mut decision = match (verdict, tightest) {
-            (Verdict::Decline, tightest) => {
-                let code = tightest.map_or(Code::Funds, Limit::code);
-                self.answer(Verdict::Decline, code, text(code, self.refused(tightest, &wished)))
-            }
-            (verdict, tightest) => match risk.iter().find(|finding| finding.mode == RuleMode::Decline) {
-                Some(finding) => {
-                    let code = fraud::code(finding.rule);
-                    let manager = format!("{}: {}; this needs a look", self.card_name(), finding.value);
-                    self.answer(Verdict::Decline, code, text(code, manager))
-                }
-                None => self.approval(verdict, tightest, (&wished, &granted), &risk),
-            },
+    /// More on an open hold, under the same checks and with the same end.
+    pub(super) fn incremental(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        scratch.wished.clear();
+        let (auth, expires_at_us) = match self.original() {
+            Err(refusal) => return self.refuse(refusal, scratch),
+            Ok(purchase) if purchase.state == PurchaseState::Held => (purchase.auth, purchase.expires_at_us),
+            Ok(purchase) => return self.refuse(self.closed(purchase), scratch),
         };
-        decision.binding = tightest.map(|limit| limit.headroom(self.contract, self.day));
-        decision.risk = risk;
-        self.facts(decision, granted)
+        if let Some(refusal) = self.standing_obstacle() {
+            return self.refuse(refusal, scratch);
+        }
+        if let Err(refusal) = self.read_lines(scratch) {
+            scratch.wished.clear();
+            return self.refuse(refusal, scratch);
+        }
+        if let Some(refusal) = self.purchase_obstacle(&scratch.wished) {
+            return self.refuse(refusal, scratch);
+        }
+        let standing = self.original().map_or(self.standing(), |purchase| self.standing_of(purchase));
+        self.apply(standing, &scratch.wished, &mut scratch.applied);
+        // The purchase is counted already.
+        scratch.applied.retain(|limit| limit.measure != Measure::Count);
+        let (mut decided, effect) = self.granted(scratch);
+        if effect == Effect::Nothing {
+            return (decided, effect);
+        }
+        decided.auth = Some(auth);
+        decided.hold_expires_us = expires_at_us;
+        (decided, Effect::Extend)
     }
 
-    /// What stands against the purchase before limits are looked at, in the order of the checks.
-    fn obstacle(&self) -> Option<(Code, String)> {
-        let transaction = self.transaction;
-        if self.card.blocked {
-            return Some((Code::CardBlocked, format!("{} is blocked", self.card_name())));
+    pub(super) fn inquiry(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        scratch.wished.clear();
+        if let Some(refusal) = self.card_obstacle() {
+            return self.refuse(refusal, scratch);
         }
-        if !self.config.believes(self.moment) {
-            let hours = (self.at().get() - self.moment.received_at.get()) / (60 * MICROS_PER_MINUTE);
-            let side = if hours < 0 { "behind" } else { "ahead of" };
-            let manager = format!("The clock of terminal {} is {} h {side} ours", transaction.terminal, hours.abs());
-            return Some((Code::FmtClock, manager));
-        }
-        if let Some(obstacle) = self.currency_obstacle() {
-            return Some(obstacle);
-        }
-        let problem = items::problem(&transaction.items, transaction.currency).or_else(|| self.wish_problem());
-        problem.map(|problem| (Code::FmtInvalid, format!("The request has {problem}")))
+        self.apply(self.standing(), &[], &mut scratch.applied);
+        (self.answer(Verdict::Approve, Code::Approved, scratch), Effect::Nothing)
     }
 
-    pub(super) fn currency_obstacle(&self) -> Option<(Code, String)> {
-        let (asked, own) = (self.transaction.currency, self.contract.currency);
-        (asked != own).then(|| {
-            (Code::CurrencyMismatch, format!("Contract {} is in {own}, the request in {asked}", self.contract_id))
+    /// Grants what limits leave and lets the fraud rules look. `Effect::Hold` stands for "approved".
+    fn granted(&self, scratch: &mut Scratch) -> (Decided, Effect) {
+        let Scratch { wished, granted, applied, .. } = scratch;
+        wishes::grant(self, wished, applied, granted);
+        let verdict = self.verdict(scratch);
+        let mut remarks = Remarks { notes: Vec::new(), risk: fraud::findings(self) };
+        let allowed = Lines::from_slice(&scratch.granted);
+        let whole = scratch.granted == scratch.wished;
+        // Works in `granted`, so what was granted was read before.
+        let binding = if whole { UNBOUND } else { self.binding(scratch) };
+        let bound = scratch.applied.get(usize::from(binding)).map(limit_code);
+        if verdict == Verdict::Decline {
+            let mut decided = self.answer(Verdict::Decline, bound.unwrap_or(Code::Funds), scratch);
+            decided.binding = binding;
+            remarks.risk.clear();
+            return (decided, Effect::Nothing);
+        }
+        let stopped = remarks.risk.iter().find(|finding| finding.mode == RuleMode::Decline);
+        if let Some(code) = stopped.map(|finding| fraud::code(finding.rule)) {
+            let mut decided = self.answer(Verdict::Decline, code, scratch);
+            decided.remarks = Some(Box::new(remarks));
+            return (decided, Effect::Nothing);
+        }
+        let mismatch = self.transaction.kind == TransactionKind::Sale && wishes::mismatch(self, &scratch.wished);
+        if mismatch {
+            remarks.notes.push(Note::AmountMismatch);
+        }
+        let over = self.over(&scratch.applied, &allowed, &mut remarks.notes);
+        let flagged = over || remarks.risk.iter().any(|finding| finding.mode == RuleMode::Flag);
+        let code = match verdict {
+            Verdict::Partial => bound.unwrap_or(Code::Funds),
+            _ if mismatch => Code::AmountMismatch,
+            _ if flagged => Code::ApprovedFlagged,
+            _ => Code::Approved,
+        };
+        let mut decided = self.answer(verdict, code, scratch);
+        decided.binding = binding;
+        decided.allowed = allowed;
+        if !remarks.notes.is_empty() || !remarks.risk.is_empty() {
+            decided.remarks = Some(Box::new(remarks));
+        }
+        (decided, Effect::Hold)
+    }
+
+    /// Notes the limits that do not decline and are gone over. True when one of them flags.
+    fn over(&self, applied: &[Applied], allowed: &Lines, notes: &mut Vec<Note>) -> bool {
+        let mut flagged = false;
+        for limit in applied.iter().filter(|limit| limit.mode != LimitMode::Decline) {
+            if let Some(note) = self.beyond(limit, allowed) {
+                flagged |= limit.mode == LimitMode::Flag;
+                notes.push(note);
+            }
+        }
+        flagged
+    }
+
+    /// By how much lines go over a limit.
+    pub(super) fn beyond(&self, limit: &Applied, lines: &Lines) -> Option<Note> {
+        let sum = lines.sum_of(limit.selector)?;
+        let more = match limit.measure {
+            Measure::Volume => sum.ml,
+            Measure::Money => sum.minor,
+            Measure::Count => 1,
+        };
+        let beyond = more.saturating_sub(limit.figure.left());
+        (beyond > 0 && more > 0).then(|| Note::Over {
+            limit: self.limit_name(limit.figure.limit),
+            measure: limit.measure,
+            mode: limit.mode,
+            beyond,
         })
     }
 
-    fn wish_problem(&self) -> Option<&'static str> {
-        let transaction = self.transaction;
-        if transaction.fill_up && transaction.kind == TransactionKind::Sale {
-            return Some("a fill-up in a sale: a sale needs its quantity");
+    fn limit_name(&self, limit: super::state::Ix) -> String {
+        match self.contract.settings.get(limit as usize) {
+            Some(setting) if limit != BALANCE => setting.limit.id.as_str().to_owned(),
+            _ => "balance".to_owned(),
         }
-        if transaction.items.iter().any(|item| item.price_e4 == PriceE4::default()) {
-            return Some("an item without price");
-        }
-        let asked = items::asked(&transaction.items, transaction.currency);
-        let unknown = usize::from(transaction.fill_up);
-        asked.iter().skip(unknown).any(|item| item.qty_ml.get() == 0).then_some("an item without quantity")
     }
 
-    /// What is asked for, a fill-up at its largest: the terminal's own cut-off or ours.
-    fn wished(&self) -> Vec<SoldItem> {
-        let mut wished = items::asked(&self.transaction.items, self.transaction.currency);
-        if self.transaction.fill_up
-            && let (Some(line), Some(item)) = (wished.first_mut(), self.transaction.items.first())
-        {
-            let largest = self.config.fill_up_ml_max;
-            line.qty_ml =
-                item.qty_ml.filter(|cut_off| cut_off.get() > 0).map_or(largest, |cut_off| cut_off.min(largest));
-            line.amount_minor = line.price_e4.amount(line.qty_ml, self.contract.currency).unwrap_or_default();
-        }
-        wished
-    }
-
-    fn verdict(&self, wished: &[SoldItem], granted: &[SoldItem]) -> Verdict {
+    fn verdict(&self, scratch: &Scratch) -> Verdict {
+        let (wished, granted) = (&scratch.wished, &scratch.granted);
         if wished == granted {
             return Verdict::Approve;
         }
-        let useful = self.config.partial_ml_min;
+        let useful = i64::try_from(self.config.partial_ml_min.get()).unwrap_or(i64::MAX);
         let filled = self.transaction.fill_up
-            && granted.first().is_some_and(|line| line.qty_ml >= useful)
+            && granted.first().is_some_and(|line| line.ml >= useful)
             && wished.iter().skip(1).eq(granted.iter().skip(1));
         if filled {
             return Verdict::Approve;
         }
-        if self.transaction.partial_ok && items::sum(granted).ml >= useful {
-            return Verdict::Partial;
-        }
-        Verdict::Decline
+        let (asked, given) = (Case::sum(wished), Case::sum(granted));
+        let enough = if asked.ml > 0 { given.ml >= useful } else { given.pieces >= 1 };
+        if self.transaction.partial_ok && enough { Verdict::Partial } else { Verdict::Decline }
     }
 
-    fn approval(
-        &self,
-        verdict: Verdict,
-        tightest: Option<Limit>,
-        (wished, granted): (&[SoldItem], &[SoldItem]),
-        risk: &[RiskFinding],
-    ) -> Decision {
+    fn hold_expires_us(&self) -> i64 {
         let transaction = self.transaction;
-        let total = items::sum(granted);
-        let mismatch =
-            transaction.kind == TransactionKind::Sale && items::mismatch(&transaction.items, transaction.currency);
-        let code = match (verdict, tightest) {
-            (Verdict::Partial, Some(limit)) => limit.code(),
-            _ if mismatch => Code::AmountMismatch,
-            _ if !risk.is_empty() => Code::ApprovedFlagged,
-            _ => Code::Approved,
-        };
-        let mut manager = format!(
-            "{} {} for {}",
-            if transaction.fill_up { "Approved up to" } else { "Approved" },
-            texts::litres(total.ml),
-            texts::money(total.minor, self.contract.currency)
-        );
-        if let (Verdict::Partial, Some(limit)) = (verdict, tightest) {
-            manager = format!("{manager}: {}", self.refused(Some(limit), wished));
-        }
-        if mismatch {
-            manager.push_str("; the amount is not quantity times price");
-        }
-        for finding in risk {
-            manager = format!("{manager}; {}: this needs a look", finding.value);
-        }
-        let mut text = texts::of(Code::Approved, manager);
-        if verdict == Verdict::Partial {
-            text.cashier = format!("Approved for {}", texts::litres(total.ml));
-        }
-        let mut decision = self.answer(verdict, code, text);
-        decision.allowed = allowed(granted);
-        if matches!(transaction.kind, TransactionKind::Preauth | TransactionKind::Sale) {
-            decision.auth_code = Some(self.new_auth_code());
-        }
-        if transaction.kind == TransactionKind::Preauth {
-            let expires_at_us = self.at().plus_us(self.config.hold_ttl_us);
-            decision.hold = Some(Hold { qty_ml: total.ml, amount_minor: total.minor, expires_at_us });
-        }
-        decision
+        let group = transaction.items.first().and_then(|item| item.group.as_ref());
+        let policy = self.config.hold_policies.iter().find(|policy| {
+            policy.device.is_none_or(|device| transaction.device == Some(device))
+                && policy.group.as_ref().is_none_or(|wanted| group == Some(wanted))
+        });
+        self.at.plus_us(policy.map_or(self.config.hold_ttl_us, |policy| policy.ttl_us)).get()
     }
 
-    /// `Card ****1234 has 12.5 L of its 100 L left today; 60 L were asked for`.
-    fn refused(&self, tightest: Option<Limit>, wished: &[SoldItem]) -> String {
-        let Some(limit) = tightest else { return format!("{} has nothing left", self.card_name()) };
-        let total = items::sum(wished);
-        let asked = match limit.kind {
-            _ if self.transaction.fill_up => "a full tank was asked for".to_owned(),
-            LimitKind::DailyVolume => format!("{} were asked for", texts::litres(total.ml)),
-            LimitKind::DailyMoney | LimitKind::Balance => {
-                format!("{} were asked for", texts::money(total.minor, self.contract.currency))
-            }
-        };
-        format!("{}; {asked}", texts::left(self, limit))
+    pub(super) fn refusal_of_original() -> Refusal {
+        Refusal::bare(Code::OriginalUnknown)
     }
-
-    fn facts(&self, decision: Decision, mut granted: Vec<SoldItem>) -> Vec<Fact> {
-        let sold = match (self.transaction.kind, &decision.auth_code) {
-            (TransactionKind::Sale, Some(auth_code)) => {
-                granted.retain(|item| item.qty_ml.get() > 0 || item.amount_minor != MinorUnits::ZERO);
-                Some(self.captured(auth_code.clone(), granted))
-            }
-            _ => None,
-        };
-        let mut facts = vec![self.decided(decision)];
-        facts.extend(sold);
-        facts
-    }
-}
-
-pub(super) fn allowed(items: &[SoldItem]) -> Vec<Allowed> {
-    let granted = items.iter().filter(|item| item.qty_ml.get() > 0);
-    granted
-        .map(|item| Allowed { code: item.code.clone(), qty_ml: item.qty_ml, amount_minor: item.amount_minor })
-        .collect()
 }

@@ -1,9 +1,10 @@
 //! Plain requests for tests to vary.
 
 use model::{
-    CardData, CardToken, Command, CommandMessage, ContractId, Currency, IdempotencyKey, Item, LocalTime, Millilitres,
-    Offline, Origin, OriginTopic, Original, PartitionId, PriceE4, ProductCode, Prompts, Request, RequestBody, SiteId,
-    TerminalId, TimestampUs, Transaction, TransactionKind, Unit,
+    CardData, CardKind, CardToken, Command, CommandMessage, ContractId, Currency, IdempotencyKey, Item, Limit, LimitId,
+    LimitMode, LocalTime, Measure, Millilitres, Offline, Origin, OriginTopic, Original, PartitionId, PriceE4,
+    ProductCode, ProductSelector, Prompts, Request, RequestBody, Scope, SiteId, TerminalId, TimestampUs, Transaction,
+    TransactionKind, Unit, WeekStart, Window,
 };
 
 /// Diesel at 50.00 a litre; the quantity may be left out.
@@ -13,6 +14,7 @@ pub(super) fn item(qty_ml: Option<Millilitres>) -> Item {
         group: None,
         unit: Unit::L,
         qty_ml,
+        pieces: None,
         price_e4: PriceE4::new(500_000).unwrap(),
         amount_minor: None,
     }
@@ -37,6 +39,8 @@ pub(super) fn transaction(kind: TransactionKind, idem: &str, card: &str, at: Tim
         utc_offset_min,
         sent_at_us: Some(at),
         location: None,
+        region: None,
+        country: None,
         card: CardData { token: CardToken::new(card).unwrap(), pan_masked: None, expiry: None },
         second_id: None,
         pin: None,
@@ -55,19 +59,59 @@ pub(super) fn order(idem: &str, contract: &ContractId, at_us: TimestampUs, comma
     CommandMessage { v: 1, idem, author: "test".into(), at_us, contract: contract.clone(), command }
 }
 
-/// A request that arrives the moment it happens, from the origin at this offset.
+/// A request that arrives the moment it happens, from the origin at this offset. Ticks have none: nobody sends them.
 pub(super) fn request(contract: &ContractId, origin: i64, body: RequestBody) -> Request {
     let topic = match &body {
-        RequestBody::Transaction(_) => OriginTopic::Transactions,
-        RequestBody::Command(_) => OriginTopic::Commands,
+        RequestBody::Transaction(_) => Some(OriginTopic::Transactions),
+        RequestBody::Command(_) => Some(OriginTopic::Commands),
+        RequestBody::Tick(_) => None,
     };
     let mut request = Request {
         v: 1,
-        origin: Some(Origin { topic, partition: PartitionId(0), offset: origin }),
+        origin: topic.map(|topic| Origin { topic, partition: PartitionId(0), offset: origin }),
         received_at_us: TimestampUs::default(),
         contract: Some(contract.clone()),
         body,
     };
     request.received_at_us = request.at();
     request
+}
+
+pub(super) fn open(currency: Currency, time_zone: &str, week_start: WeekStart) -> Command {
+    let (name, time_zone) = ("Hauliers".into(), time_zone.into());
+    Command::OpenContract { name, currency, time_zone, legal_entity: None, holding: None, week_start }
+}
+
+/// A card of no group, vehicle or driver.
+pub(super) fn issue(card: &str, daily_ml: Option<Millilitres>) -> Command {
+    Command::IssueCard {
+        card: CardToken::new(card).unwrap(),
+        pan_masked: "****1234".into(),
+        kind: CardKind::Plastic,
+        group: None,
+        vehicle: None,
+        driver: None,
+        valid_from_us: None,
+        valid_to_us: None,
+        daily_ml,
+        daily_minor: None,
+    }
+}
+
+/// A limit of all products that declines, always valid.
+pub(super) fn limit(id: &str, scope: Scope, measure: Measure, value: i64, window: Window) -> Limit {
+    Limit {
+        id: LimitId::new(id).unwrap(),
+        scope,
+        product: ProductSelector::All,
+        measure,
+        value,
+        window,
+        schedule: None,
+        mode: LimitMode::Decline,
+        alert_left: None,
+        valid_from_us: None,
+        valid_to_us: None,
+        offline: false,
+    }
 }

@@ -1,37 +1,75 @@
 //! One partition's cards and money.
 //!
 //! In: requests to decide, or records of the ledger that were decided before. Out: the outcome of each request.
-//! Guarantees: deciding changes the state only through `evolve`, by the facts of the outcome, so folding the outcomes
-//! gives the same state; each request offset and each origin counts once. Does not: know who else owns the partition,
-//! beyond the fence that the ledger itself carries.
+//! Guarantees: deciding changes the state only by what is recorded, so folding the outcomes gives the same state; each
+//! request offset and each origin counts once. Does not: know who else owns the partition, beyond the fence that the
+//! ledger itself carries.
 
-use model::{ContractId, Fence, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, RequestBody, Watermarks};
+use model::{
+    ContractId, Fact, Fence, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, RequestBody, TimestampUs,
+    Transaction, Watermarks,
+};
 
-use super::contract::{Contract, Map, Moment};
-use super::keys::Keys;
-use super::{Config, card_limits, decide, evolve, fingerprint};
+use super::answers::{Answers, Figure, key_of};
+use super::calendar::Local;
+use super::decide::{Case, Effect, Scratch};
+use super::evolve::{self, Change, When, terminal_hash};
+use super::record::{self, Body, Done, Recording, Views};
+use super::state::{Ix, Moment, NONE};
+use super::tables::{Tables, token_hash};
+use super::{Config, alerts, orders, recall, views, wishes};
 
 /// The fold of one ledger partition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Shard {
-    pub(super) partition: PartitionId,
-    pub(super) contracts: Map<ContractId, Contract>,
-    pub(super) keys: Keys,
+    pub(super) tables: Tables,
+    pub(super) answers: Answers,
     watermarks: Watermarks,
     fence: Fence,
     last_request: Option<i64>,
+    scratch: Scratch,
+    /// Limits after the facts, of the outcomes of the present batch.
+    after: Vec<Figure>,
+}
+
+/// Room to work in and what is remembered of time zones are not state.
+impl PartialEq for Shard {
+    fn eq(&self, other: &Self) -> bool {
+        self.tables == other.tables
+            && self.answers == other.answers
+            && self.watermarks == other.watermarks
+            && self.fence == other.fence
+            && self.last_request == other.last_request
+    }
+}
+
+/// What was decided on a batch of requests, in figures: see [`Shard::outcomes`].
+#[derive(Debug, Default)]
+pub struct Batch(Vec<Done>);
+
+impl Batch {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Shard {
     #[must_use]
     pub fn new(partition: PartitionId) -> Self {
         Self {
-            partition,
-            contracts: Map::default(),
-            keys: Keys::default(),
+            tables: Tables { partition: partition.0, ..Tables::default() },
+            answers: Answers::default(),
             watermarks: Watermarks::default(),
             fence: Fence::default(),
             last_request: None,
+            scratch: Scratch::default(),
+            after: Vec::new(),
         }
     }
 
@@ -47,6 +85,12 @@ impl Shard {
         self.last_request
     }
 
+    /// Contracts for which time alone changes something by `now`, at most `most` of them: a tick is due for each.
+    pub fn due(&self, now: TimestampUs, most: usize) -> impl Iterator<Item = &ContractId> {
+        let due = self.tables.due_us.iter().enumerate().filter(move |(_, due)| **due <= now.get());
+        due.filter_map(|(ix, _)| self.tables.contracts.get(ix)).map(|contract| &contract.id).take(most)
+    }
+
     /// Takes in a record of the ledger at `offset`. Records of a replaced owner, and of requests that are covered, change
     /// nothing.
     pub fn fold(&mut self, config: &Config, offset: i64, record: &LedgerRecord) {
@@ -54,92 +98,343 @@ impl Shard {
             LedgerBody::Takeover { .. } => self.fence.takeover(offset),
             LedgerBody::Outcome(outcome) => {
                 if self.fence.admits(record.epoch) && !self.decided(outcome.request) {
-                    self.apply(config, outcome, 0);
-                    self.close(config, outcome);
+                    recall::outcome(self, config, outcome);
+                    let believed = Moment { at: outcome.at_us, received_at: outcome.received_at_us };
+                    let contract = outcome.contract.as_ref().and_then(|id| self.tables.contract(id));
+                    self.close(config, outcome.request, outcome.origin, contract.unwrap_or(NONE), believed);
                 }
             }
         }
     }
 
     /// Decides the request at `offset` of `fuel.requests`; `None` when it was decided before.
-    pub fn decide(&mut self, config: &Config, offset: i64, request: &Request) -> Option<Outcome> {
-        if self.decided(offset) {
-            return None;
-        }
-        let mut outcome = Outcome {
-            request: offset,
-            origin: request.origin,
-            idem: request.idem().clone(),
-            at_us: request.at(),
-            received_at_us: request.received_at_us,
-            contract: match &request.body {
-                RequestBody::Transaction(_) => request.contract.clone(),
-                RequestBody::Command(message) => Some(message.contract.clone()),
-            },
-            fingerprint: None,
-            facts: Vec::new(),
-            balance: None,
-            cards: Vec::new(),
-        };
-        if request.origin.is_none_or(|origin| !self.watermarks.covers(origin)) {
-            self.decide_new(config, request, &mut outcome);
-        }
-        self.close(config, &outcome);
-        Some(outcome)
+    pub fn decide(&mut self, config: &Config, offset: i64, request: Request) -> Option<Outcome> {
+        let mut batch = Batch::default();
+        self.decide_batch(config, std::iter::once((offset, request)), &mut batch);
+        self.outcomes(batch).pop()
     }
 
-    fn decide_new(&mut self, config: &Config, request: &Request, outcome: &mut Outcome) {
-        let fingerprint = match &request.body {
-            RequestBody::Transaction(transaction) => fingerprint::of_transaction(transaction),
-            RequestBody::Command(message) => {
-                let fingerprint = fingerprint::of_order(message);
-                outcome.fingerprint = Some(fingerprint);
-                fingerprint
+    /// Decides requests in order and appends what was done to `batch`, in figures. Requests that were decided before are
+    /// left out. Call [`Shard::outcomes`] before the next batch.
+    pub fn decide_batch(
+        &mut self,
+        config: &Config,
+        requests: impl IntoIterator<Item = (i64, Request)>,
+        batch: &mut Batch,
+    ) {
+        if batch.0.is_empty() {
+            self.after.clear();
+        }
+        for (offset, request) in requests {
+            if !self.decided(offset) {
+                batch.0.push(self.decide_one(config, offset, request));
+            }
+        }
+    }
+
+    /// Reads what a batch will need, so that the processor fetches it side by side and not one after the other.
+    pub fn look_ahead(&self, requests: &[(i64, Request)]) {
+        let mut places = [NONE; LOOK_AHEAD_MAX];
+        let mut sum = 0_u64;
+        for (place, (_, request)) in places.iter_mut().zip(requests) {
+            let RequestBody::Transaction(transaction) = &request.body else { continue };
+            let contract = request.contract.as_ref().and_then(|id| self.tables.contract(id));
+            let card = contract.and_then(|ix| self.tables.likely_card(ix, token_hash(&transaction.card.token)));
+            *place = card.unwrap_or(NONE);
+            sum ^= u64::from(self.answers.find(key_of(&transaction.idem)).is_some());
+        }
+        for place in &places {
+            if let Some(card) = self.tables.cards.get(*place as usize) {
+                sum ^= u64::from(card.plain) ^ u64::from(card.contract) ^ card.purchases.len() as u64;
+            }
+        }
+        for place in &places {
+            let Some(card) = self.tables.cards.get(*place as usize) else { continue };
+            for counter in &card.rules.limits {
+                sum ^= counter.value.cast_unsigned();
+            }
+            sum ^= card.purchases.last().map_or(0, |purchase| purchase.auth.cast_unsigned());
+            sum ^= u64::from(card.token.as_str().as_bytes().first().copied().unwrap_or(0));
+            let contract = self.tables.contracts.get(card.contract as usize);
+            sum ^= contract.map_or(0, |contract| contract.money.own.cast_unsigned());
+        }
+        std::hint::black_box(sum);
+    }
+
+    /// The records of a batch, words and all.
+    #[must_use]
+    pub fn outcomes(&mut self, batch: Batch) -> Vec<Outcome> {
+        let recording = Recording { tables: &self.tables, answers: &self.answers, after: &self.after };
+        let outcomes = batch.0.into_iter().map(|done| recording.outcome(done)).collect();
+        self.after.clear();
+        outcomes
+    }
+
+    fn decide_one(&mut self, config: &Config, offset: i64, request: Request) -> Done {
+        let contract = match &request.body {
+            RequestBody::Command(message) => self.tables.contract(&message.contract),
+            RequestBody::Transaction(_) | RequestBody::Tick(_) => {
+                request.contract.as_ref().and_then(|id| self.tables.contract(id))
             }
         };
-        if let Some(answer) = self.keys.get(request.idem()) {
-            outcome.facts.push(decide::repeat(answer, request, fingerprint));
+        let contract = contract.unwrap_or(NONE);
+        let (at, received_at, origin) = (request.at(), request.received_at_us, request.origin);
+        let mut done = Done {
+            offset,
+            request,
+            contract,
+            fingerprint: 0,
+            before: Vec::new(),
+            body: Body::Nothing,
+            after: Vec::new(),
+            money: None,
+            views: Views::None,
+        };
+        let moment = Moment { at, received_at };
+        if origin.is_none_or(|origin| !self.watermarks.covers(origin)) {
+            self.decide_new(config, &mut done, moment);
+        }
+        self.close(config, offset, origin, contract, moment);
+        done
+    }
+
+    fn decide_new(&mut self, config: &Config, done: &mut Done, moment: Moment) {
+        // Taken out for the time of deciding, so that both can be changed.
+        let key = key_of(done.request.idem());
+        match &done.request.body {
+            RequestBody::Transaction(transaction) => {
+                done.fingerprint = super::fingerprint::of_transaction(transaction);
+                match self.known(key, done.fingerprint) {
+                    Some(Some(place)) => {
+                        done.body = Body::Answered { place, effect: Effect::Nothing, replayed: true };
+                        return;
+                    }
+                    Some(None) => {
+                        done.body = Body::Refused(Box::new(record::reused(transaction)));
+                        return;
+                    }
+                    None => {}
+                }
+                self.let_time_pass(config, done, moment);
+                self.answer(config, done, key, moment);
+            }
+            RequestBody::Command(message) => {
+                done.fingerprint = super::fingerprint::of_order(message);
+                if let Some(known) = self.known(key, done.fingerprint) {
+                    done.body = Body::Order(vec![match known {
+                        Some(_) => Fact::CommandRepeated,
+                        None => record::reused_order(&message.idem),
+                    }]);
+                    return;
+                }
+                self.let_time_pass(config, done, moment);
+                self.carry_out(config, done, key, moment);
+            }
+            RequestBody::Tick(_) => {
+                self.let_time_pass(config, done, moment);
+                done.body = Body::Order(std::mem::take(&mut done.before));
+            }
+        }
+        if let Some(contract) = self.tables.contracts.get(done.contract as usize) {
+            done.money = Some(contract.money);
+        }
+    }
+
+    /// Where the answer to a key is; the inner `None` when the key came with another body.
+    fn known(&self, key: u128, fingerprint: u64) -> Option<Option<u64>> {
+        let place = self.answers.find(key)?;
+        let same = self.answers.get(place).is_some_and(|answer| answer.fingerprint == fingerprint);
+        Some(same.then_some(place))
+    }
+
+    /// Expired holds end and monthly fees fall due, up to the moment of a request whose clock is believed.
+    fn let_time_pass(&mut self, config: &Config, done: &mut Done, moment: Moment) {
+        let due = self.tables.due_us.get(done.contract as usize).copied().unwrap_or(i64::MAX);
+        if due > moment.at.get() || !config.believes(moment) {
             return;
         }
-        outcome.facts = decide::overdue(self, config, outcome);
-        self.apply(config, outcome, 0);
-        let expired = outcome.facts.len();
-        outcome.facts.extend(decide::decide(self, config, outcome.request, request, fingerprint));
-        self.apply(config, outcome, expired);
-        if let Some(contract) = outcome.contract.as_ref().and_then(|id| self.contracts.get(id)) {
-            outcome.balance = Some(contract.balance());
-            outcome.cards = card_limits::views(contract, outcome);
+        let Some(id) = self.tables.contracts.get(done.contract as usize).map(|contract| contract.id.clone()) else {
+            return;
+        };
+        let when = When { at: moment.at };
+        let mut facts = orders::due(&self.tables, done.contract, moment.at);
+        for fact in &facts {
+            evolve::fact(&mut self.tables, &id, when, fact);
         }
+        for _ in 0..orders::FEE_MONTHS_MAX {
+            let Some(fees) = orders::fees(&self.tables, done.contract, moment.at) else { break };
+            for fee in &fees {
+                evolve::fact(&mut self.tables, &id, when, fee);
+            }
+            facts.extend(fees);
+        }
+        evolve::review_due(&mut self.tables, done.contract);
+        done.views = Views::Full(views::of_facts(&mut self.tables, done.contract, moment.at, &facts));
+        done.before = facts;
+    }
+
+    fn answer(&mut self, config: &Config, done: &mut Done, key: u128, moment: Moment) {
+        let RequestBody::Transaction(transaction) = &done.request.body else { return };
+        for item in transaction.items.iter().take(wishes::ITEMS_MAX) {
+            self.tables.learn(&item.code);
+            item.group.as_ref().map(|group| self.tables.learn(group));
+        }
+        let card_ix = match done.contract {
+            NONE => None,
+            contract => self.tables.card(contract, &transaction.card.token),
+        };
+        let Some(card_ix) = card_ix else {
+            let decided = unknown(&self.tables, &done.request, done.contract, transaction);
+            let place = self.answers.keep(key, moment.received_at, done.fingerprint, Some((decided, &[])));
+            done.body = Body::Answered { place, effect: Effect::Nothing, replayed: false };
+            return;
+        };
+        let at = counts_at(config, transaction, moment);
+        let local = self.local(done.contract, at);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let read = (config, &self.tables, &self.answers);
+        let case = Case::new(read, (done.contract, card_ix), transaction, (done.offset, moment, at, local));
+        if let Some(case) = case {
+            let (vehicle, driver) = (case.vehicle, case.driver);
+            let (decided, effect) = case.decide(&mut scratch);
+            let change = Change {
+                card: card_ix,
+                kind: transaction.kind,
+                code: decided.code,
+                approved: matches!(decided.verdict, model::Verdict::Approve | model::Verdict::Partial),
+                effect,
+                auth: decided.auth.unwrap_or(-1),
+                lines: if effect == Effect::Nothing { Default::default() } else { decided.allowed.bought() },
+                expires_at_us: decided.hold_expires_us,
+                at,
+                local,
+                received_at: moment.received_at,
+                vehicle,
+                driver,
+                terminal: terminal_hash(&transaction.terminal),
+                location: transaction.location,
+                odometer: transaction.prompts.odometer,
+            };
+            let before = decided.money;
+            let figures = &scratch.figures;
+            let place = self.answers.keep(key, moment.received_at, done.fingerprint, Some((decided, figures)));
+            done.body = Body::Answered { place, effect, replayed: false };
+            if effect != Effect::Nothing {
+                let lows = alerts::watched(&self.tables, done.contract, figures);
+                evolve::transaction(&mut self.tables, config, change);
+                if let Some(contract) = self.tables.contracts.get(done.contract as usize) {
+                    alerts::credit_line(before, contract.money, &mut done.after);
+                    alerts::low(&self.tables, done.contract, lows, &mut done.after);
+                }
+                self.view_card(done, card_ix, at);
+            } else {
+                let changed_pin = change.code == model::Code::PinWrong;
+                evolve::transaction(&mut self.tables, config, change);
+                if changed_pin {
+                    self.view_card(done, card_ix, at);
+                }
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Shows the card of a transaction as it stands now, unless more cards are shown already.
+    fn view_card(&mut self, done: &mut Done, card_ix: Ix, at: TimestampUs) {
+        let latest = self.tables.contracts.get(done.contract as usize).map_or(at, |contract| contract.latest.max(at));
+        let local = self.local(done.contract, latest);
+        if let Views::Full(shown) = &mut done.views {
+            views::replace(&self.tables, done.contract, card_ix, (latest, local), shown);
+            return;
+        }
+        let from = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
+        let state = views::figures(&self.tables, done.contract, card_ix, (latest, local), &mut self.after);
+        let len = u8::try_from(self.after.len() - from as usize).unwrap_or(0);
+        done.views = Views::One { state, from, len };
+    }
+
+    fn carry_out(&mut self, config: &Config, done: &mut Done, key: u128, moment: Moment) {
+        let RequestBody::Command(message) = &done.request.body else { return };
+        let before = self.tables.contracts.get(done.contract as usize).map(|contract| contract.money);
+        let facts = orders::decide(&self.tables, message);
+        let when = When { at: message.at_us };
+        for fact in &facts {
+            evolve::fact(&mut self.tables, &message.contract, when, fact);
+        }
+        let contract = self.tables.contract(&message.contract).unwrap_or(NONE);
+        done.contract = contract;
+        if let (Some(before), Some(contract)) = (before, self.tables.contracts.get(contract as usize)) {
+            alerts::credit_line(before, contract.money, &mut done.after);
+        }
+        let latest = self.tables.contracts.get(contract as usize).map_or(moment.at, |contract| contract.latest);
+        let at = if config.believes(moment) { latest.max(moment.at) } else { latest };
+        let touched = views::of_facts(&mut self.tables, contract, at, &facts);
+        match &mut done.views {
+            Views::Full(shown) => {
+                shown.retain(|known| touched.iter().all(|view| view.card != known.card));
+                shown.extend(touched);
+            }
+            _ => done.views = Views::Full(touched),
+        }
+        self.answers.keep(key, moment.received_at, done.fingerprint, None);
+        done.body = Body::Order(facts);
+    }
+
+    pub(super) fn local(&mut self, contract: Ix, at: TimestampUs) -> Local {
+        let zone = self.tables.contracts.get(contract as usize).map_or(0, |contract| contract.zone);
+        self.tables.zones.get_mut(usize::from(zone)).map_or_else(Local::default, |zone| zone.local_now(at))
     }
 
     fn decided(&self, request: i64) -> bool {
         self.last_request.is_some_and(|last| request <= last)
     }
 
-    /// Applies the facts of an outcome from number `from` on.
-    fn apply(&mut self, config: &Config, outcome: &Outcome, from: usize) {
-        for fact in outcome.facts.iter().skip(from) {
-            evolve::evolve(self, config, outcome, fact);
-        }
-    }
-
-    /// What follows from an outcome whatever its facts: the request is covered, its key is known, old things are
-    /// forgotten.
-    fn close(&mut self, config: &Config, outcome: &Outcome) {
-        self.last_request = Some(outcome.request);
-        if let Some(origin) = outcome.origin {
+    /// What follows from a request whatever its facts: it is covered, its origin is known, old answers are forgotten.
+    fn close(
+        &mut self,
+        config: &Config,
+        offset: i64,
+        origin: Option<model::Origin>,
+        contract: Ix,
+        moment: Moment,
+    ) {
+        self.last_request = Some(offset);
+        if let Some(origin) = origin {
             self.watermarks.advance(origin);
         }
-        let received_at = outcome.received_at_us;
-        if let Some(fingerprint) = outcome.fingerprint {
-            self.keys.remember(&outcome.idem, fingerprint, None, received_at);
-        }
-        self.keys.forget(received_at.plus_us(-config.key_retention_us));
-        if let Some(contract) = outcome.contract.as_ref().and_then(|id| self.contracts.get_mut(id)) {
-            if config.believes(Moment { at: outcome.at_us, received_at }) {
-                contract.latest = contract.latest.max(outcome.at_us);
-            }
-            contract.forget_purchases(received_at.plus_us(-config.purchase_retention_us));
+        self.answers.forget(moment.received_at.plus_us(-config.key_retention_us));
+        if let Some(contract) = self.tables.contracts.get_mut(contract as usize)
+            && config.believes(moment)
+        {
+            contract.latest = contract.latest.max(moment.at);
         }
     }
+}
+
+/// Requests that one look ahead covers.
+pub const LOOK_AHEAD_MAX: usize = 256;
+
+/// When a transaction counts: at its event time, or when it arrived where its clock cannot be right.
+pub(super) fn counts_at(config: &Config, transaction: &Transaction, moment: Moment) -> TimestampUs {
+    let asks = wishes::asks(transaction.kind) && !transaction.offline.was;
+    if asks || config.believes_late(moment) { moment.at } else { moment.received_at }
+}
+
+/// The answer where contract or card lead nowhere.
+pub(super) fn unknown(
+    tables: &Tables,
+    request: &Request,
+    contract: Ix,
+    transaction: &Transaction,
+) -> super::answers::Decided {
+    let code = match (&request.contract, contract) {
+        (Some(_), NONE) => model::Code::ContractUnknown,
+        _ => model::Code::CardUnknown,
+    };
+    let mut decided = super::answers::Decided::new(transaction.kind, model::Verdict::Decline, code);
+    if let Some(known) = tables.contracts.get(contract as usize) {
+        decided.contract = contract;
+        decided.money = known.money;
+        decided.rules_version = known.rules_version;
+    }
+    decided
 }

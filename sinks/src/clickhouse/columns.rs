@@ -16,6 +16,12 @@ pub(super) fn seconds(at: TimestampUs) -> u32 {
     u32::try_from(at.get() / model::MICROS_PER_SECOND).unwrap_or(u32::MAX)
 }
 
+/// A day for `Date`; `None` before 1970 and after 2149, which the type cannot say.
+pub(super) fn day(date: jiff::civil::Date) -> Option<u16> {
+    let since = date.since(jiff::civil::date(1970, 1, 1)).ok()?;
+    u16::try_from(since.get_days()).ok()
+}
+
 /// The name of a unit variant in JSON, without its quotes. Empty for a value that is not a plain word.
 pub(super) fn word(value: &impl Serialize) -> String {
     let Ok(mut text) = serde_json::to_string(value) else { return String::new() };

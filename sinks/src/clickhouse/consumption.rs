@@ -67,6 +67,27 @@ SELECT
 FROM ledger_facts
 WHERE kind IN ('captured', 'refunded')";
 
+/// A void takes its sale off the count again, so counts may fall.
+pub(super) const SIGN_CARD_DAY: &str = "ALTER TABLE card_consumption_day MODIFY COLUMN IF EXISTS sales Int64";
+
+/// By the lines of a purchase, each under its own product. The view stays the same one, so that a repeat of what it has
+/// taken already is known by its token. A refund gives money and goods back, but leaves the purchase counted. Rows from before
+/// the lines were recorded have the first product only.
+pub(super) const FEED_CARD_DAY_BY_LINES: &str = "
+ALTER TABLE card_consumption_day_feed MODIFY QUERY
+SELECT
+    f.contract AS contract,
+    f.card AS card,
+    line.1 AS product,
+    f.currency AS currency,
+    toDate(f.at) AS day,
+    toInt64(multiIf(f.kind = 'captured' AND f.amount_minor >= 0, 1, f.kind = 'voided', -1, 0)) AS sales,
+    line.2 AS qty_ml,
+    line.3 AS amount_minor
+FROM ledger_facts AS f
+ARRAY JOIN arrayZip(f.item_product, f.item_qty_ml, f.item_amount_minor) AS line
+WHERE f.kind IN ('captured', 'refunded', 'voided')";
+
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub(super) struct ConsumptionMinuteRow {

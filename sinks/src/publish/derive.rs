@@ -7,7 +7,7 @@ use model::{
 
 /// ISO 4217's code for "no currency": a wish that was declined because its contract is not known has none.
 const NO_CURRENCY: &str = "XXX";
-/// Stands where a refund does not say at which terminal it was made.
+/// Stands where a refund or void does not say at which terminal it was made.
 const NO_TERMINAL: &str = "-";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn posted<'a>(outcome: &'a Outcome, fact: &'a Fact) -> Option<Happened<'a>> {
             card,
             items,
         }),
-        Fact::Refunded { card, site, items, .. } => {
+        Fact::Refunded { card, site, items, .. } | Fact::Voided { card, site, items, .. } => {
             let (terminal, pump) = place_of(outcome);
             Some(Happened {
                 kind: SaleKind::Refunded,
@@ -103,7 +103,8 @@ fn place_of(outcome: &Outcome) -> (Option<TerminalId>, Option<u16>) {
         .unwrap_or_default()
 }
 
-/// A driver who wanted fuel and got none. A repeat of the answer is not another wish.
+/// A driver who wanted fuel and got none. A repeat of the answer is not another wish, and a terminal that asks again for a
+/// prompt has not ended the first one.
 fn declined(fact: &Fact) -> Option<Happened<'_>> {
     match fact {
         Fact::Decided { kind, card, site, terminal, pump, items, decision, .. }
@@ -125,9 +126,13 @@ fn declined(fact: &Fact) -> Option<Happened<'_>> {
 fn is_purchase(kind: TransactionKind) -> bool {
     match kind {
         TransactionKind::Preauth | TransactionKind::Sale => true,
-        TransactionKind::Completion
+        // More for a hold that is open: its driver has fuel already.
+        TransactionKind::Incremental
+        | TransactionKind::Completion
         | TransactionKind::AdviceOffline
+        | TransactionKind::Forced
         | TransactionKind::Reversal
+        | TransactionKind::Void
         | TransactionKind::Refund
         | TransactionKind::Balance
         | TransactionKind::DryRun => false,

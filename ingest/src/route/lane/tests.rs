@@ -41,12 +41,12 @@ fn request(record: Record) -> Request {
                 r#"{{"v":1,"idem":"i","kind":"balance","site":"S","terminal":"T","local_time":"2026-01-14T10:00:00",
                 "utc_offset_min":0,"card":{{"token":"K-{card}"}},"currency":"RUB"}}"#
             );
-            RequestBody::Transaction(decode::transaction(json.as_bytes()).unwrap())
+            RequestBody::Transaction(Box::new(decode::transaction(json.as_bytes()).unwrap()))
         }
         Record::Order | Record::Garbage => {
             let json =
                 r#"{"v":1,"idem":"i","author":"a","at_us":1,"contract":"C","command":{"unblock_card":{"card":"K"}}}"#;
-            RequestBody::Command(decode::command(json.as_bytes()).unwrap())
+            RequestBody::Command(Box::new(decode::command(json.as_bytes()).unwrap()))
         }
     };
     Request { v: 1, origin: None, received_at_us: Default::default(), contract: None, body }

@@ -1,7 +1,7 @@
 //! A ledger written by hand, right or with one thing wrong: each wrong thing must be found.
 
 use model::{
-    Allowed, Balance, Currency, Fact, Hold, IdempotencyKey, LedgerBody, MinorUnits, Outcome, ProductCode, Text,
+    Allowed, Balance, Currency, Fact, Hold, IdempotencyKey, LedgerBody, MinorUnits, Outcome, ProductCode, Texts,
     TimestampUs,
 };
 
@@ -50,7 +50,7 @@ fn scene() -> Scene {
     };
     let mut records =
         vec![LedgerRecord { v: 1, epoch: 0, body: LedgerBody::Takeover { owner: "a".into(), at_us: at() } }];
-    let topped_up = Fact::ToppedUp { amount_minor: minor(1_000_000), reference: "load".into() };
+    let topped_up = Fact::ToppedUp { amount_minor: minor(1_000_000), reference: "load".into(), payer: None };
     records.push(outcome(0, &money.idem, &money.contract, topped_up, (1_000_000, 0)));
     let mut own = 1_000_000 - 10 * PRICE_OF_A_LITRE;
     records.push(outcome(1, &sale.idem, &money.contract, decided(&sale, "A1", None), (own, 0)));
@@ -72,6 +72,9 @@ fn scene() -> Scene {
 
 fn decided(transaction: &Transaction, auth_code: &str, hold: Option<Hold>) -> Fact {
     let allowed = Allowed {
+        item: 0,
+        pieces: 0,
+        discount_minor: MinorUnits::ZERO,
         code: ProductCode::new("053").expect("a code"),
         qty_ml: model::Millilitres::from_litres(10),
         amount_minor: minor(10 * PRICE_OF_A_LITRE),
@@ -84,6 +87,9 @@ fn decided(transaction: &Transaction, auth_code: &str, hold: Option<Hold>) -> Fa
         pump: None,
         location: None,
         items: Vec::new(),
+        vehicle: None,
+        driver: None,
+        odometer: None,
         fingerprint: 7,
         decision: Decision {
             idem: transaction.idem.clone(),
@@ -97,7 +103,9 @@ fn decided(transaction: &Transaction, auth_code: &str, hold: Option<Hold>) -> Fa
             headroom: Vec::new(),
             balance: None,
             risk: Vec::new(),
-            text: Text { cashier: String::new(), manager: String::new() },
+            notes: Vec::new(),
+            rules_version: 0,
+            text: Texts::default(),
             replayed: false,
         },
     }
@@ -116,6 +124,7 @@ fn outcome(
         own: minor(own),
         credit: MinorUnits::ZERO,
         held: minor(held),
+        unbilled: MinorUnits::ZERO,
         available: minor(own - held),
     };
     let outcome = Outcome {
@@ -124,6 +133,7 @@ fn outcome(
         idem: idem.clone(),
         at_us: at(),
         received_at_us: at(),
+        author: None,
         contract: Some(contract.clone()),
         fingerprint: None,
         facts: vec![fact],

@@ -2,8 +2,8 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use model::{
-    CardToken, Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, PartitionId,
-    Request, RequestBody, TimestampUs, Transaction, TransactionKind, Verdict,
+    Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, PartitionId, Request,
+    RequestBody, TimestampUs, Transaction, TransactionKind, Verdict, WeekStart,
 };
 
 use crate::ledger::{Config, Input, Output, samples, spawn};
@@ -16,16 +16,15 @@ fn takeover() -> LedgerRecord {
 
 /// A contract with money and a card.
 fn opening(contract: &ContractId) -> Vec<Request> {
-    let card = CardToken::new("1234").unwrap();
     let amount_minor = MinorUnits::new(1_000_000).unwrap();
     let commands = [
-        Command::OpenContract { name: "Hauliers".into(), currency: Currency::RUB, time_zone: "Asia/Almaty".into() },
-        Command::TopUp { amount_minor, currency: Currency::RUB, reference: String::new() },
-        Command::IssueCard { card, pan_masked: "****1234".into(), vehicle: None, daily_ml: None, daily_minor: None },
+        samples::open(Currency::RUB, "Asia/Almaty", WeekStart::Monday),
+        Command::TopUp { amount_minor, currency: Currency::RUB, reference: "PAY-1".into(), payer: None },
+        samples::issue("1234", None),
     ];
     let order = |(number, command)| {
         let order = samples::order(&format!("order-{number}"), contract, AT, command);
-        samples::request(contract, number, RequestBody::Command(order))
+        samples::request(contract, number, RequestBody::Command(Box::new(order)))
     };
     (0..).zip(commands).map(order).collect()
 }
@@ -35,7 +34,7 @@ fn sale(contract: &ContractId, origin: i64) -> Request {
         items: vec![samples::item(Some(Millilitres::from_litres(10)))],
         ..samples::transaction(TransactionKind::Sale, &format!("sale-{origin}"), "1234", AT)
     };
-    samples::request(contract, origin, RequestBody::Transaction(transaction))
+    samples::request(contract, origin, RequestBody::Transaction(Box::new(transaction)))
 }
 
 fn all(outputs: &Receiver<Vec<Output>>) -> Vec<Output> {
@@ -143,5 +142,5 @@ fn records_of_a_replaced_owner_are_void() {
     assert_eq!(outputs.len(), 1);
     let LedgerBody::Outcome(outcome) = &outputs[0].record.body else { panic!("a takeover is no output") };
     assert!(approved(&outputs[0]), "the void sale was counted: {outcome:?}");
-    assert_eq!(outcome.balance.map(|balance| balance.own.get()), Some(950_000));
+    assert_eq!(outcome.balance.map(|balance| balance.available.get()), Some(950_000));
 }

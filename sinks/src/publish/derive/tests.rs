@@ -23,12 +23,14 @@ fn check_of(facts: &str, whose: &str, expected: &Expect) {
     expected.assert_eq(&lines.join("\n"));
 }
 
+const TEXT: &str = r#"{"cashier": {"en": "", "ru": "", "kk": ""}, "manager": {"en": "", "ru": "", "kk": ""}}"#;
+
 fn decided(kind: &str, verdict: &str, code: &str, replayed: bool) -> String {
     format!(
         r#"{{"decided": {{"kind": "{kind}", "card": "card-1", "site": "S-1", "terminal": "T-1", "pump": 4, "location": null,
         "items": [{{"code": "DIESEL", "qty_ml": 60000, "price_e4": 2950000, "amount_minor": 1770000}}], "fingerprint": 1,
         "decision": {{"idem": "k-1", "decision": "{verdict}", "iso39": "000", "code": "{code}",
-        "text": {{"cashier": "", "manager": ""}}, "replayed": {replayed}}}}}}}"#
+        "text": {TEXT}, "replayed": {replayed}}}}}}}"#
     )
 }
 
@@ -85,7 +87,7 @@ fn a_repeated_answer_is_not_another_wish() {
 
 #[test]
 fn a_declined_completion_or_inquiry_is_no_wish_for_fuel() {
-    for kind in ["completion", "reversal", "refund", "balance", "dry_run"] {
+    for kind in ["completion", "reversal", "refund", "balance", "dry_run", "incremental", "void", "forced"] {
         check(&format!("[{}]", decided(kind, "decline", "ORIGINAL_UNKNOWN", false)), &expect![""]);
     }
 }
@@ -110,9 +112,32 @@ fn a_refund_is_given_back_at_the_terminal_that_asked() {
 }
 
 #[test]
+fn a_sale_that_was_undone_is_taken_off_at_the_terminal_that_asked() {
+    let voided = format!(
+        r#"{{"voided": {{"card": "card-1", "auth_code": "A1", "site": "S-1", "items": {ITEMS}, "amount_minor": 1180000}}}}"#
+    );
+    check(&format!("[{}, {voided}]", decided("void", "approve", "APPROVED", false)), &expect![[r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"refunded","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#]]);
+}
+
+#[test]
+fn a_terminal_that_asks_again_for_a_prompt_leaves_no_declined_wish() {
+    check(&format!("[{}]", decided("preauth", "reprompt", "PROMPT_MISSING", false)), &expect![""]);
+}
+
+#[test]
+fn alerts_that_follow_a_sale_do_not_hide_it() {
+    let alert = r#"{"limit_low": {"limit": "L-1", "window": "day 2026-01-14 Asia/Almaty", "left": 5}}"#;
+    let expired = r#"{"hold_expired": {"card": "card-2", "auth_code": "A0"}}"#;
+    check(
+        &format!("[{expired}, {}, {}, {alert}]", decided("sale", "approve", "APPROVED", false), captured(1_180_000)),
+        &expect![[r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"sold","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#]],
+    );
+}
+
+#[test]
 fn an_issued_card_enters_the_card_table() {
     check(
-        r#"[{"card_issued": {"card": "card-9", "pan_masked": "*1234", "vehicle": null}}, {"daily_limit_set": {"card": "card-9", "daily_ml": 1, "daily_minor": null}}]"#,
+        r#"[{"card_issued": {"card": "card-9", "pan_masked": "*1234", "vehicle": null}}, {"pin_reset": {"card": "card-9"}}]"#,
         &expect![[
             r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"card":"card-9","contract":"C-17"}"#
         ]],

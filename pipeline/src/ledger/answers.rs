@@ -1,0 +1,264 @@
+//! Idempotency keys and the answers that were given to them.
+//!
+//! In: each first answer, in figures. Out: that answer again, for as long as keys are kept. Guarantees: the first answer
+//! stays; the oldest go first, a few per request, so memory is bounded by retention and by [`ANSWERS_MAX`]; nothing is
+//! moved when the table grows but a small part of the index. Does not: make words; `record` does, from the figures.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use model::{Code, IdempotencyKey, Note, RiskFinding, TimestampUs, TransactionKind, Verdict};
+
+use super::lines::Lines;
+use super::state::{Ix, Map, Money};
+
+/// Answers of one partition, whatever the retention: about 10 GB.
+const ANSWERS_MAX: usize = 32_000_000;
+const CHUNK: usize = 4_096;
+/// Answers forgotten per request: two for one keeps up, and no request pays for all.
+const EVICTIONS_MAX: usize = 4;
+/// Parts of the index: growing one of them moves little.
+const PARTS: usize = 256;
+
+/// The contract's balance as a limit.
+pub(super) const BALANCE: Ix = Ix::MAX;
+/// No limit bound.
+pub(super) const UNBOUND: u8 = u8::MAX;
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    key: u128,
+    pub(super) received_at: TimestampUs,
+    pub(super) fingerprint: u64,
+    /// Absent for orders: a repeat of an order changes nothing and says so.
+    pub(super) decision: Option<Decided>,
+}
+
+/// A decision in figures.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Decided {
+    pub(super) kind: TransactionKind,
+    pub(super) verdict: Verdict,
+    pub(super) code: Code,
+    pub(super) contract: Ix,
+    pub(super) card: Ix,
+    /// The authorization that it gave or concerns, by the offset of its request.
+    pub(super) auth: Option<i64>,
+    /// Of a hold that was placed or grew; 0 for none.
+    pub(super) hold_expires_us: i64,
+    pub(super) allowed: Lines,
+    /// Before the request.
+    pub(super) money: Money,
+    pub(super) rules_version: u64,
+    pub(super) figures_from: u32,
+    pub(super) figures: u8,
+    pub(super) binding: u8,
+    pub(super) remarks: Option<Box<Remarks>>,
+}
+
+/// What there is to say beside the figures of limits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Remarks {
+    pub(super) notes: Vec<Note>,
+    pub(super) risk: Vec<RiskFinding>,
+}
+
+/// One limit as it stood before the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figure {
+    /// Among the settings of the contract, or [`BALANCE`].
+    pub(super) limit: Ix,
+    pub(super) period: i64,
+    pub(super) value: i64,
+    pub(super) used: i64,
+    pub(super) held: i64,
+}
+
+impl Figure {
+    pub(super) fn left(&self) -> i64 {
+        self.value.saturating_sub(self.used).saturating_sub(self.held)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Answers {
+    index: Vec<Map<u128, u64>>,
+    chunks: VecDeque<Chunk>,
+    /// The number of the first chunk.
+    first: u64,
+    spare: Option<Chunk>,
+    len: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Chunk {
+    answers: Vec<Answer>,
+    figures: Vec<Figure>,
+    gone: usize,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { index: vec![Map::default(); PARTS], chunks: VecDeque::new(), first: 0, spare: None, len: 0 }
+    }
+}
+
+impl PartialEq for Answers {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.chunks == other.chunks && self.first == other.first
+    }
+}
+
+/// Two hashes of 64 bits: among a billion keys two agree by chance once in 10²⁰ ledgers.
+pub(super) fn key_of(idem: &IdempotencyKey) -> u128 {
+    let half = |seed| u128::from(FixedState::with_seed(seed).hash_one(idem.as_str()));
+    half(0x9e37_79b9_7f4a_7c15) << 64 | half(0xd1b5_4a32_d192_ed03)
+}
+
+/// Where an answer is.
+pub(super) type Place = u64;
+
+impl Answers {
+    pub(super) fn find(&self, key: u128) -> Option<Place> {
+        self.part(key).get(&key).copied()
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&Answer> {
+        self.chunk(place)?.answers.get(slot(place))
+    }
+
+    pub(super) fn figures(&self, place: Place) -> &[Figure] {
+        let figures = || {
+            let chunk = self.chunk(place)?;
+            let decided = chunk.answers.get(slot(place))?.decision.as_ref()?;
+            let from = decided.figures_from as usize;
+            chunk.figures.get(from..from + usize::from(decided.figures))
+        };
+        figures().unwrap_or_default()
+    }
+
+    /// The authorization that was given to the request with this key.
+    pub(super) fn auth(&self, idem: &IdempotencyKey) -> Option<i64> {
+        self.get(self.find(key_of(idem))?)?.decision.as_ref()?.auth
+    }
+
+    /// Keeps an answer under a key that has none.
+    pub(super) fn keep(
+        &mut self,
+        key: u128,
+        received_at: TimestampUs,
+        fingerprint: u64,
+        decision: Option<(Decided, &[Figure])>,
+    ) -> Place {
+        if self.chunks.back().is_none_or(|chunk| chunk.answers.len() == CHUNK) {
+            let mut fresh = self.spare.take().unwrap_or_default();
+            fresh.answers.clear();
+            fresh.figures.clear();
+            fresh.gone = 0;
+            fresh.answers.reserve_exact(CHUNK);
+            self.chunks.push_back(fresh);
+        }
+        let number = self.first + (self.chunks.len() as u64 - 1);
+        let Some(chunk) = self.chunks.back_mut() else { return 0 };
+        let decision = decision.map(|(mut decided, figures)| {
+            decided.figures_from = u32::try_from(chunk.figures.len()).unwrap_or(u32::MAX);
+            decided.figures = u8::try_from(figures.len()).unwrap_or(0);
+            chunk.figures.extend_from_slice(figures);
+            decided
+        });
+        let place = number * CHUNK as u64 + chunk.answers.len() as u64;
+        chunk.answers.push(Answer { key, received_at, fingerprint, decision });
+        self.index[part(key)].insert(key, place);
+        self.len += 1;
+        place
+    }
+
+    /// Forgets some of the answers that were given before `before`.
+    pub(super) fn forget(&mut self, before: TimestampUs) {
+        for _ in 0..EVICTIONS_MAX {
+            let too_many = self.len > ANSWERS_MAX;
+            let Some(chunk) = self.chunks.front_mut() else { return };
+            let Some(oldest) = chunk.answers.get(chunk.gone) else { return };
+            if oldest.received_at >= before && !too_many {
+                return;
+            }
+            let key = oldest.key;
+            chunk.gone += 1;
+            self.len -= 1;
+            let emptied = chunk.gone == CHUNK;
+            self.index[part(key)].remove(&key);
+            if emptied {
+                self.spare = self.chunks.pop_front();
+                self.first += 1;
+            }
+        }
+    }
+
+    fn part(&self, key: u128) -> &Map<u128, u64> {
+        &self.index[part(key)]
+    }
+
+    fn chunk(&self, place: Place) -> Option<&Chunk> {
+        let number = (place / CHUNK as u64).checked_sub(self.first)?;
+        self.chunks.get(usize::try_from(number).ok()?)
+    }
+}
+
+impl Decided {
+    /// A decision without figures: they are counted when it is kept.
+    pub(super) fn new(kind: TransactionKind, verdict: Verdict, code: Code) -> Self {
+        Self {
+            kind,
+            verdict,
+            code,
+            contract: super::state::NONE,
+            card: super::state::NONE,
+            auth: None,
+            hold_expires_us: 0,
+            allowed: Lines::default(),
+            money: Money::default(),
+            rules_version: 0,
+            figures_from: 0,
+            figures: 0,
+            binding: UNBOUND,
+            remarks: None,
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the highest byte and the rest of a chunk")]
+fn part(key: u128) -> usize {
+    (key >> 120) as usize % PARTS
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the rest of a chunk")]
+fn slot(place: Place) -> usize {
+    (place % CHUNK as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_answers_go_first_and_the_others_stay() {
+        let mut answers = Answers::default();
+        let idem = |number: i64| IdempotencyKey::new(&format!("key-{number}")).expect("an identifier");
+        let at = TimestampUs::from_micros;
+        for number in 0..20_000 {
+            let decided = Decided { auth: Some(number), ..Decided::new(TransactionKind::Sale, Verdict::Approve, Code::Approved) };
+            let figures = [Figure { value: number, ..Figure::default() }; 3];
+            answers.keep(key_of(&idem(number)), at(number), 7, Some((decided, &figures)));
+            answers.forget(at(number - 10_000));
+        }
+        assert_eq!(answers.find(key_of(&idem(9_998))), None);
+        for number in 10_000..20_000 {
+            let place = answers.find(key_of(&idem(number))).expect("kept");
+            assert_eq!(answers.auth(&idem(number)), Some(number));
+            assert!(answers.figures(place).iter().all(|figure| figure.value == number));
+        }
+        assert!(answers.chunks.len() <= 4);
+    }
+}

@@ -1,0 +1,425 @@
+//! The contracts and cards of a shard, and the only code that moves money and usage.
+//!
+//! In: purchases that begin or change. Out: the state after them. Guarantees: total, nothing here panics or overflows; money
+//! held and unbilled, and every counter of every scope, move together with the purchase. Does not: check rules; what is
+//! recorded is true.
+
+use hashbrown::HashTable;
+use model::{CardToken, ContractId, ProductCode, TimestampUs};
+
+use super::calendar::{self, Zone};
+use super::lines::{CodeIx, Lines, NO_CODE, Quantity, Selector};
+use super::state::{
+    Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules, Setting,
+};
+use super::usage::{Amounts, Counted, Counter, Usage};
+
+/// Single purchases are remembered so long; rolling windows and late completions look back no further.
+pub(super) const PURCHASES_KEPT_US: i64 = 35 * 86_400 * model::MICROS_PER_SECOND;
+/// Purchases that one card remembers, whatever the time: the oldest become sums.
+const PURCHASES_MAX: usize = 4_096;
+/// Purchases that become sums with one new purchase.
+const EVICTIONS_MAX: usize = 4;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) partition: i32,
+    pub(super) contracts: Vec<Contract>,
+    pub(super) contract_ix: Map<ContractId, Ix>,
+    pub(super) cards: Vec<Card>,
+    pub(super) card_ix: HashTable<CardSlot>,
+    pub(super) codes: Codes,
+    pub(super) zones: Vec<Zone>,
+    /// When time alone changes something, by contract: at the latest then, see [`Contract::due_us`].
+    pub(super) due_us: Vec<i64>,
+}
+
+/// The index by token is made from the cards.
+impl PartialEq for Tables {
+    fn eq(&self, other: &Self) -> bool {
+        self.contracts == other.contracts
+            && self.contract_ix == other.contract_ix
+            && self.cards == other.cards
+            && self.codes == other.codes
+            && self.zones == other.zones
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CardSlot {
+    hash: u64,
+    contract: Ix,
+    card: Ix,
+}
+
+/// Product codes and groups by number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Codes {
+    numbers: Map<ProductCode, CodeIx>,
+    names: Vec<ProductCode>,
+}
+
+impl Codes {
+    fn number(&self, code: &ProductCode) -> CodeIx {
+        self.numbers.get(code).copied().unwrap_or(NO_CODE)
+    }
+
+    /// Remembers a code; when there are too many, no selector will match it.
+    fn learn(&mut self, code: &ProductCode) -> CodeIx {
+        if let Some(number) = self.numbers.get(code) {
+            return *number;
+        }
+        let number = CodeIx::try_from(self.numbers.len()).unwrap_or(NO_CODE);
+        if number != NO_CODE {
+            self.numbers.insert(code.clone(), number);
+            self.names.push(code.clone());
+        }
+        number
+    }
+}
+
+pub(super) fn token_hash(token: &CardToken) -> u64 {
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::default().hash_one(token.as_str())
+}
+
+impl Tables {
+    pub(super) fn contract(&self, id: &ContractId) -> Option<Ix> {
+        self.contract_ix.get(id).copied()
+    }
+
+    /// The card of a contract that has this token.
+    pub(super) fn card(&self, contract: Ix, token: &CardToken) -> Option<Ix> {
+        let hash = token_hash(token);
+        let same = |slot: &CardSlot| {
+            slot.hash == hash
+                && slot.contract == contract
+                && self.cards.get(slot.card as usize).is_some_and(|card| card.token == *token)
+        };
+        self.card_ix.find(hash, same).map(|slot| slot.card)
+    }
+
+    /// A card that probably has this token: its hash agrees.
+    pub(super) fn likely_card(&self, contract: Ix, hash: u64) -> Option<Ix> {
+        self.card_ix.find(hash, |slot| slot.hash == hash && slot.contract == contract).map(|slot| slot.card)
+    }
+
+    pub(super) fn add_card(&mut self, card: Card) {
+        let Ok(ix) = Ix::try_from(self.cards.len()) else { return };
+        let slot = CardSlot { hash: token_hash(&card.token), contract: card.contract, card: ix };
+        if let Some(contract) = self.contracts.get_mut(card.contract as usize) {
+            contract.cards.push(ix);
+        }
+        self.cards.push(card);
+        self.card_ix.insert_unique(slot.hash, slot, |slot| slot.hash);
+    }
+
+    /// The place of a zone; the same for the same name.
+    pub(super) fn zone(&mut self, name: &str) -> u16 {
+        if let Some(place) = self.zones.iter().position(|zone| zone.name() == name) {
+            return u16::try_from(place).unwrap_or(0);
+        }
+        // A zone that was in the list when the contract was opened and is not now: days then begin at midnight UTC.
+        let zone = jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC);
+        self.zones.push(Zone::new(zone));
+        u16::try_from(self.zones.len() - 1).unwrap_or(0)
+    }
+
+    pub(super) fn learn(&mut self, code: &ProductCode) -> CodeIx {
+        self.codes.learn(code)
+    }
+
+    pub(super) fn code(&self, code: &ProductCode) -> CodeIx {
+        self.codes.number(code)
+    }
+
+    pub(super) fn code_name(&self, number: CodeIx) -> Option<&ProductCode> {
+        self.codes.names.get(usize::from(number))
+    }
+
+    /// The request whose authorization has this code; `None` for a code of another partition.
+    pub(super) fn auth_of(&self, code: &str) -> Option<i64> {
+        let (partition, offset) = code.split_once('-')?;
+        (partition.parse() == Ok(self.partition)).then(|| offset.parse().ok()).flatten()
+    }
+
+    /// A selector in numbers, learning its code.
+    pub(super) fn selector(&mut self, selector: &model::ProductSelector) -> Selector {
+        match selector {
+            model::ProductSelector::All => Selector::All,
+            model::ProductSelector::Group(group) => Selector::Group(self.codes.learn(group)),
+            model::ProductSelector::Product(code) => Selector::Product(self.codes.learn(code)),
+        }
+    }
+
+    /// A purchase begins: held or sold at once.
+    pub(super) fn begin(&mut self, card_ix: Ix, purchase: Purchase) {
+        let Some(card) = self.cards.get(card_ix as usize) else { return };
+        let contract_ix = card.contract;
+        let after = amounts(purchase.state, &purchase.lines);
+        self.count(card_ix, &purchase, Amounts::None, after);
+        let (Some(contract), Some(card)) =
+            (self.contracts.get_mut(contract_ix as usize), self.cards.get_mut(card_ix as usize))
+        else {
+            return;
+        };
+        let minor = purchase.lines.sum().minor;
+        match purchase.state {
+            PurchaseState::Held => {
+                contract.money.held = contract.money.held.saturating_add(minor);
+                contract.open_holds.push((purchase.expires_at_us, card_ix, purchase.auth));
+                if let Some(due) = self.due_us.get_mut(contract_ix as usize) {
+                    *due = (*due).min(purchase.expires_at_us);
+                }
+            }
+            PurchaseState::Sold => contract.money.unbilled = contract.money.unbilled.saturating_add(minor),
+            PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
+        }
+        let now = purchase.received_at;
+        card.purchases.push(purchase);
+        if card.purchases.len() > 1 {
+            card.forget(now);
+        }
+    }
+
+    /// A purchase goes into another state, with other lines.
+    pub(super) fn change(&mut self, card_ix: Ix, auth: i64, state: PurchaseState, lines: Lines) {
+        let Some(card) = self.cards.get_mut(card_ix as usize) else { return };
+        let contract_ix = card.contract;
+        let Some(place) = card.place_of(auth) else { return };
+        let Some(held) = card.purchases.get_mut(place) else { return };
+        // Out of its place while the counters look at it.
+        let (old_state, old_lines) = (held.state, std::mem::take(&mut held.lines));
+        let purchase = held.clone();
+        self.count(card_ix, &purchase, amounts(old_state, &old_lines), amounts(state, &lines));
+        let (Some(contract), Some(card)) =
+            (self.contracts.get_mut(contract_ix as usize), self.cards.get_mut(card_ix as usize))
+        else {
+            return;
+        };
+        let money = &mut contract.money;
+        let minor = |lines: &Lines| lines.sum().minor;
+        match old_state {
+            PurchaseState::Held => money.held = money.held.saturating_sub(minor(&old_lines)),
+            PurchaseState::Sold => money.unbilled = money.unbilled.saturating_sub(minor(&old_lines)),
+            PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
+        }
+        match state {
+            PurchaseState::Held => money.held = money.held.saturating_add(minor(&lines)),
+            PurchaseState::Sold => money.unbilled = money.unbilled.saturating_add(minor(&lines)),
+            PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
+        }
+        if old_state == PurchaseState::Held && state != PurchaseState::Held {
+            if let Some(open) = contract.open_holds.iter().position(|(_, card, hold)| *card == card_ix && *hold == auth) {
+                contract.open_holds.swap_remove(open);
+            }
+        }
+        let bills = contract.bills;
+        if let Some(purchase) = card.purchases.get_mut(place) {
+            if old_state != PurchaseState::Sold && state == PurchaseState::Sold {
+                purchase.bills = bills;
+            }
+            purchase.state = state;
+            // An expired or reversed hold still says what it was.
+            purchase.lines = match state {
+                PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => old_lines,
+                PurchaseState::Held | PurchaseState::Sold => lines,
+            };
+        }
+    }
+
+    /// Tells the counters of all scopes of a purchase.
+    fn count(&mut self, card_ix: Ix, purchase: &Purchase, before: Amounts<'_>, after: Amounts<'_>) {
+        let Some(card) = self.cards.get_mut(card_ix as usize) else { return };
+        let Some(contract) = self.contracts.get_mut(card.contract as usize) else { return };
+        let Contract { rules, parties, settings, holidays, .. } = contract;
+        let counted = Counted { auth: purchase.auth, at: purchase.at, local: purchase.local, before, after };
+        let tell = |rules: &mut Rules| {
+            for counter in &mut rules.limits {
+                if concerns(counter, settings, holidays, purchase) {
+                    counter.count(counted);
+                }
+            }
+        };
+        tell(&mut card.rules);
+        if let Some(parties) = parties {
+            let Parties { groups, vehicles, drivers, .. } = &mut **parties;
+            if let Some(party) = drivers.get_mut(purchase.driver as usize) {
+                tell(&mut party.rules);
+            }
+            if let Some(party) = vehicles.get_mut(purchase.vehicle as usize) {
+                tell(&mut party.rules);
+            }
+            if let Some(party) = groups.get_mut(purchase.group as usize) {
+                tell(&mut party.rules);
+            }
+        }
+        tell(rules);
+    }
+
+    /// The sums of a window from the purchases themselves, for a counter of a scope.
+    pub(super) fn recount(&self, contract_ix: Ix, holder: Holder, counter: &Counter, period: i64) -> Usage {
+        let Some(contract) = self.contracts.get(contract_ix as usize) else { return Usage::default() };
+        let mut sum = Usage::default();
+        for purchase in self.purchases(contract_ix, holder) {
+            if concerns(counter, &contract.settings, &contract.holidays, purchase)
+                && counter.period(purchase.at, purchase.local) == period
+            {
+                sum = sum.plus(counter.amounts(amounts(purchase.state, &purchase.lines)));
+            }
+        }
+        self.months(contract_ix, holder, counter, |month, usage| {
+            if counter.holds_month(period, month) {
+                sum = sum.plus(usage);
+            }
+        });
+        sum
+    }
+
+    /// Brings a new counter to what the purchases of its scope say.
+    pub(super) fn fill(&self, contract_ix: Ix, holder: Holder, counter: &mut Counter) {
+        let Some(contract) = self.contracts.get(contract_ix as usize) else { return };
+        let mut purchases: Vec<&Purchase> = self
+            .purchases(contract_ix, holder)
+            .filter(|purchase| concerns(counter, &contract.settings, &contract.holidays, purchase))
+            .collect();
+        purchases.sort_by_key(|purchase| (purchase.at, purchase.auth));
+        for purchase in purchases {
+            let after = amounts(purchase.state, &purchase.lines);
+            let Purchase { auth, at, local, .. } = *purchase;
+            counter.count(Counted { auth, at, local, before: Amounts::None, after });
+        }
+        let mut months = Vec::new();
+        let asks = counter.clone();
+        self.months(contract_ix, holder, &asks, |month, usage| months.push((month, usage)));
+        for (period, usage) in asks.periods_of(&months) {
+            counter.add(period, usage);
+        }
+    }
+
+    fn purchases(&self, contract_ix: Ix, holder: Holder) -> impl Iterator<Item = &Purchase> {
+        self.holders_cards(contract_ix, holder)
+            .flat_map(|card| card.purchases.iter())
+            .filter(move |purchase| holder.owns(purchase.group, purchase.vehicle, purchase.driver))
+    }
+
+    fn holders_cards(&self, contract_ix: Ix, holder: Holder) -> impl Iterator<Item = &Card> {
+        let (single, all) = match holder {
+            Holder::Card(card) => (Some(card), &[][..]),
+            _ => (None, self.contracts.get(contract_ix as usize).map_or(&[][..], |contract| &contract.cards)),
+        };
+        single.into_iter().chain(all.iter().copied()).filter_map(|card| self.cards.get(card as usize))
+    }
+
+    fn months(&self, contract_ix: Ix, holder: Holder, counter: &Counter, mut take: impl FnMut(i64, Usage)) {
+        let sums = self.holders_cards(contract_ix, holder).flat_map(|card| card.older.iter());
+        for sum in sums {
+            let MonthKey { month, selector, group, vehicle, driver, offline } = sum.key;
+            if selector == counter.selector && (offline || !counter.offline) && holder.owns(group, vehicle, driver) {
+                let used = match counter.measure {
+                    model::Measure::Volume => sum.ml,
+                    model::Measure::Money => sum.minor,
+                    model::Measure::Count => sum.purchases,
+                };
+                take(month, Usage { used, held: 0 });
+            }
+        }
+    }
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Contract,
+    Group(Ix),
+    Card(Ix),
+    Vehicle(Ix),
+    Driver(Ix),
+}
+
+impl Holder {
+    fn owns(self, group: Ix, vehicle: Ix, driver: Ix) -> bool {
+        match self {
+            Self::Contract | Self::Card(_) => true,
+            Self::Group(ix) => ix == group,
+            Self::Vehicle(ix) => ix == vehicle,
+            Self::Driver(ix) => ix == driver,
+        }
+    }
+}
+
+fn amounts(state: PurchaseState, lines: &Lines) -> Amounts<'_> {
+    match state {
+        PurchaseState::Held => Amounts::Held(lines),
+        PurchaseState::Sold => Amounts::Sold(lines),
+        PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => Amounts::None,
+    }
+}
+
+/// Whether a limit counts a purchase at all, whatever its products.
+fn concerns(counter: &Counter, settings: &[Setting], holidays: &[model::Holiday], purchase: &Purchase) -> bool {
+    if counter.offline && !purchase.offline {
+        return false;
+    }
+    if counter.plain {
+        return true;
+    }
+    let schedule = settings.get(counter.limit as usize).and_then(|setting| setting.limit.schedule.as_ref());
+    schedule.is_none_or(|schedule| calendar::covers(schedule, holidays, purchase.local))
+}
+
+
+impl Card {
+    /// Turns the oldest purchases into sums by month.
+    fn forget(&mut self, now: TimestampUs) {
+        let before = now.plus_us(-PURCHASES_KEPT_US);
+        let mut gone = 0;
+        while let Some(purchase) = self.purchases.get(gone) {
+            let old = purchase.received_at < before || self.purchases.len() - gone > PURCHASES_MAX;
+            if gone == EVICTIONS_MAX || !old || purchase.state == PurchaseState::Held {
+                break;
+            }
+            gone += 1;
+        }
+        if gone == 0 {
+            return;
+        }
+        let oldest: Vec<Purchase> = self.purchases.drain(..gone).collect();
+        for purchase in oldest {
+            if purchase.state == PurchaseState::Sold {
+                self.sum_up(&purchase);
+            }
+        }
+    }
+
+    fn sum_up(&mut self, purchase: &Purchase) {
+        let mut selectors = vec![Selector::All];
+        for line in purchase.lines.iter() {
+            for selector in [Selector::Group(line.group), Selector::Product(line.code)] {
+                let named = !matches!(selector, Selector::Group(NO_CODE) | Selector::Product(NO_CODE));
+                if named && !selectors.contains(&selector) {
+                    selectors.push(selector);
+                }
+            }
+        }
+        let Purchase { group, vehicle, driver, offline, .. } = *purchase;
+        let month = calendar::month(purchase.local.day);
+        for selector in selectors {
+            let Some(Quantity { ml, minor, .. }) = purchase.lines.sum_of(selector) else { continue };
+            let key = MonthKey { month, selector, group, vehicle, driver, offline };
+            match self.older.iter_mut().find(|sum| sum.key == key) {
+                Some(sum) => {
+                    sum.ml = sum.ml.saturating_add(ml);
+                    sum.minor = sum.minor.saturating_add(minor);
+                    sum.purchases = sum.purchases.saturating_add(1);
+                }
+                None => self.older.push(MonthSum { key, ml, minor, purchases: 1 }),
+            }
+        }
+    }
+}
+
+/// A place that names nobody.
+pub(super) fn found(ix: Option<&Ix>) -> Ix {
+    ix.copied().unwrap_or(NONE)
+}
