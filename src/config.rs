@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use model::LogSettings;
+use pipeline::ledger;
 use serde::Deserialize;
 
 /// What the file says, with the defaults of `deploy/forecourt.toml` where it is silent. Unknown keys are errors.
@@ -135,6 +136,19 @@ impl Default for Stations {
 impl Default for Dashboards {
     fn default() -> Self {
         Self { listen: ([127, 0, 0, 1], 8080).into(), allowed_origins: Vec::new() }
+    }
+}
+
+impl Ledger {
+    /// What the rules measure against.
+    pub(crate) fn rules(&self) -> ledger::Config {
+        ledger::Config {
+            workers: self.workers,
+            hold_ttl_us: self.hold_ttl.micros(),
+            clock_skew_max_us: self.clock_skew_max.map(Span::micros),
+            key_retention_us: self.answers_kept.micros(),
+            ..ledger::Config::default()
+        }
     }
 }
 

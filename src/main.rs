@@ -3,6 +3,7 @@
 mod clickhouse;
 mod config;
 mod engines;
+mod explain;
 mod flows;
 mod owner;
 mod priority;
@@ -41,6 +42,8 @@ enum Command {
     Demo(Demo),
     /// Run Forecourt, with engines that it brings (--embedded) or with yours (--config FILE)
     Serve(Serve),
+    /// Say why a purchase with a card would pass or fail, from what the ledger holds
+    Explain(explain::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
     Clickhouse(clickhouse::Options),
 }
@@ -140,6 +143,7 @@ fn run() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Serve(serve) => runtime()?.block_on(run_serve(serve)),
+        Command::Explain(options) => explain::run(&options),
         Command::Clickhouse(options) => clickhouse::run(&options),
     }
 }

@@ -185,14 +185,7 @@ async fn start_ledger(config: &Config, parts: &mut Parts) -> anyhow::Result<()> 
     let log = config.log();
     let recorder = Arc::new(Recorder::open(&log)?);
     let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
-    let settings = ledger::Config {
-        workers: config.ledger.workers,
-        hold_ttl_us: config.ledger.hold_ttl.micros(),
-        clock_skew_max_us: config.ledger.clock_skew_max.map(crate::config::Span::micros),
-        key_retention_us: config.ledger.answers_kept.micros(),
-        ..ledger::Config::default()
-    };
-    let dataflow = ledger::spawn(settings, outputs);
+    let dataflow = ledger::spawn(config.ledger.rules(), outputs);
     parts.recorder(recorder.clone(), {
         let recorder = recorder.clone();
         move || flows::record_ledger(&recorded, &recorder)

@@ -90,7 +90,8 @@ pub(crate) struct ConsumptionDay {
     day: String,
     product: String,
     currency: String,
-    sales: u64,
+    /// Receipts with this product; a void takes its receipt off again.
+    sales: i64,
     qty_ml: i64,
     amount_minor: i64,
 }
@@ -101,6 +102,7 @@ pub(crate) struct DecidedDay {
     approved: u64,
     partial: u64,
     declined: u64,
+    reprompted: u64,
 }
 
 /// A contract's days: what was posted, by product and currency, and what was decided.
@@ -130,6 +132,14 @@ pub(crate) struct DecidedRow {
     amount_minor: i64,
     currency: String,
     auth_code: String,
+    pieces: i64,
+    discount_minor: i64,
+    vehicle: String,
+    driver: String,
+    /// The limit that cut or declined, and what was left of it.
+    limit_id: String,
+    limit_left: i64,
+    limit_window: String,
 }
 
 const MINUTES: &str = "
@@ -164,14 +174,15 @@ GROUP BY step ORDER BY t_us LIMIT ?";
 
 const CONTRACT_DAYS: &str = "
 SELECT toString(c.day) AS day, toString(c.product) AS product, toString(c.currency) AS currency,
-    sum(c.sales) AS sales, sum(c.qty_ml) AS qty_ml, sum(c.amount_minor) AS amount_minor
+    toInt64(sum(c.sales)) AS sales, sum(c.qty_ml) AS qty_ml, sum(c.amount_minor) AS amount_minor
 FROM card_consumption_day AS c
 WHERE c.contract = ? AND c.day >= toDate(toDateTime(?, 'UTC')) AND c.day <= toDate(toDateTime(?, 'UTC'))
 GROUP BY c.day, c.product, c.currency ORDER BY day, product, currency LIMIT ?";
 
 const CONTRACT_DECIDED: &str = "
 SELECT toString(toDate(f.at)) AS day, countIf(f.verdict = 'approve') AS approved,
-    countIf(f.verdict = 'partial') AS partial, countIf(f.verdict = 'decline') AS declined
+    countIf(f.verdict = 'partial') AS partial, countIf(f.verdict = 'decline') AS declined,
+    countIf(f.verdict = 'reprompt') AS reprompted
 FROM ledger_facts AS f
 WHERE f.contract = ? AND f.kind = 'decided' AND f.replayed = 0
     AND toDate(f.at) >= toDate(toDateTime(?, 'UTC')) AND toDate(f.at) <= toDate(toDateTime(?, 'UTC'))
@@ -182,7 +193,9 @@ SELECT f.partition AS partition, f.offset AS offset, toUnixTimestamp64Micro(f.at
     toUnixTimestamp64Micro(f.received_at) AS received_at_us, f.idem AS idem, f.contract AS contract, f.card AS card,
     toString(f.site) AS site, f.terminal AS terminal, toString(f.transaction_kind) AS kind,
     toString(f.verdict) AS verdict, toString(f.code) AS code, toString(f.product) AS product, f.qty_ml AS qty_ml,
-    f.amount_minor AS amount_minor, toString(f.currency) AS currency, f.auth_code AS auth_code
+    f.amount_minor AS amount_minor, toString(f.currency) AS currency, f.auth_code AS auth_code,
+    f.pieces AS pieces, f.discount_minor AS discount_minor, f.vehicle AS vehicle, f.driver AS driver,
+    f.limit_id AS limit_id, f.limit_left AS limit_left, f.period AS limit_window
 FROM ledger_facts AS f
 WHERE f.idem = ? AND f.kind = 'decided' ORDER BY f.replayed, f.recorded_at LIMIT 1";
 

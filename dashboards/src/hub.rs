@@ -131,7 +131,7 @@ impl Hub {
         }
         let encoded = match projection.contracts().get(contract) {
             Some(known) => encode(&projection.contract_detail(known)),
-            None => format!(r#"{{"contract":"{contract}","cards":[],"more_cards":0,"decisions":[]}}"#),
+            None => encode(&Projection::unknown_detail(contract)),
         };
         if details.len() >= DETAILS_MAX {
             details.clear();

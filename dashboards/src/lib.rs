@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod access;
+mod forecast;
 mod health;
 mod history;
 mod hub;

@@ -8,6 +8,9 @@
 mod cards;
 mod contracts;
 mod decisions;
+mod holds;
+mod limits;
+mod money;
 mod network;
 mod recency;
 mod shared;
@@ -19,14 +22,21 @@ mod tests;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use jiff::tz::TimeZone;
 use model::{
-    CardToken, Code, Decision, Fact, Fence, LedgerBody, LedgerRecord, MICROS_PER_MINUTE, Outcome, PartitionId,
-    ProductCode, SiteId, SoldItem, StationEvent, StationRecord, TankLevel, TerminalId, TimestampUs, TransactionKind,
+    CardToken, CardView, Code, Decision, DriverId, Fact, Fence, Languages, LedgerBody, LedgerRecord, MICROS_PER_MINUTE,
+    Outcome, PartitionId, ProductCode, SiteId, SoldItem, StationEvent, StationRecord, TankLevel, TerminalId,
+    TimestampUs, TransactionKind, VehicleId,
 };
 
-pub(crate) use cards::{Card, CardLimit, Cards};
+pub(crate) use cards::{Card, Cards};
 pub(crate) use contracts::{Contract, Contracts};
 pub(crate) use decisions::{Answer, Decisions, Line};
+pub(crate) use holds::{Holds, OpenHold};
+use limits::is_of;
+pub(crate) use limits::{LimitState, SharedLimit, ends_at};
+pub(crate) use money::TopUp;
+use network::HoldFigures;
 pub(crate) use network::{Figures, Network, Point};
 use shared::Shared;
 pub(crate) use sites::Sites;
@@ -68,13 +78,14 @@ pub(crate) struct Projection {
     contracts: Contracts,
     cards: Cards,
     decisions: Decisions,
+    holds: Holds,
     tanks: Tanks,
     sites: Sites,
     figures: Figures,
     site_names: Shared<SiteId>,
     terminal_names: Shared<TerminalId>,
     product_names: Shared<ProductCode>,
-    cashier_texts: Shared<Arc<str>>,
+    cashier_texts: Shared<Arc<Languages>>,
 }
 
 /// What stands beside the facts of one outcome.
@@ -94,6 +105,8 @@ struct Decided {
     terminal: TerminalId,
     pump: Option<u16>,
     items: Vec<SoldItem>,
+    vehicle: Option<VehicleId>,
+    driver: Option<DriverId>,
     decision: Decision,
 }
 
@@ -118,6 +131,11 @@ impl Projection {
     /// Time has come to `now_us`: rates, silence of gauges, health.
     pub(crate) fn tick(&mut self, now_us: i64, parts: Vec<Part>) {
         let version = self.version + 1;
+        self.figures.holds = HoldFigures {
+            open: self.holds.count(),
+            ml: self.holds.ml(),
+            oldest_at_us: self.holds.oldest_at().map(TimestampUs::get),
+        };
         let mut changed = self.figures.refresh(now_us, self.caught_up, parts, version);
         let second = now_us.div_euclid(model::MICROS_PER_SECOND);
         if self.caught_up && second != self.judged_second {
@@ -164,31 +182,94 @@ impl Projection {
             let entry = self.contracts.touch(at, self.version);
             entry.balance = outcome.balance.or(entry.balance);
             entry.last_at = entry.last_at.max(outcome.at_us);
-            for view in outcome.cards {
-                let change = self.cards.apply(view, at, &mut entry.cards);
-                entry.card_count += u32::from(change.is_new);
-                entry.blocked_count += u32::from(change.is_blocked);
-                entry.blocked_count = entry.blocked_count.saturating_sub(u32::from(change.was_blocked));
-            }
         }
         for fact in outcome.facts {
-            match fact {
-                Fact::ContractOpened { name, .. } => {
-                    if let Some(at) = contract {
-                        self.contracts.touch(at, self.version).name = name.into();
-                    }
-                }
-                Fact::Decided { kind, card, site, terminal, pump, items, decision, .. } => {
-                    let decided = Decided { kind, card, site, terminal, pump, items, decision };
-                    self.apply_decided(&place, outcome.contract.as_ref(), contract, decided);
-                }
-                Fact::Captured { items, amount_minor, .. } => {
-                    self.sold(&place, &items, amount_minor.is_negative());
-                }
-                Fact::Refunded { items, .. } => self.sold(&place, &items, true),
-                _ => {}
+            self.apply_fact(&place, outcome.contract.as_ref(), contract, fact);
+        }
+        // After the decision, which shows limits as they were before it.
+        if let Some(at) = contract {
+            for view in outcome.cards {
+                self.apply_card(at, view);
             }
         }
+    }
+
+    fn apply_fact(
+        &mut self,
+        place: &Place,
+        contract_id: Option<&model::ContractId>,
+        contract: Option<u32>,
+        fact: Fact,
+    ) {
+        if let Some(at) = contract {
+            self.contracts.at_mut(at).payments.apply(place.at, &fact);
+        }
+        match fact {
+            Fact::ContractOpened { name, time_zone, legal_entity, holding, week_start, currency: _ } => {
+                if let Some(at) = contract {
+                    let entry = self.contracts.touch(at, self.version);
+                    entry.name = name.into();
+                    entry.legal_entity = legal_entity.map(String::into_boxed_str);
+                    entry.holding = holding.map(String::into_boxed_str);
+                    entry.week_start = week_start;
+                    if let Ok(zone) = TimeZone::get(&time_zone) {
+                        entry.zone = zone;
+                    }
+                }
+            }
+            Fact::LimitSet { limit, version: _ } => {
+                if let Some(at) = contract {
+                    self.contracts.at_mut(at).limits.set(limit);
+                }
+            }
+            Fact::LimitRemoved { limit } => {
+                if let Some(at) = contract {
+                    self.contracts.at_mut(at).limits.remove(&limit);
+                }
+            }
+            Fact::Decided { kind, card, site, terminal, pump, items, vehicle, driver, decision, .. } => {
+                let decided = Decided { kind, card, site, terminal, pump, items, vehicle, driver, decision };
+                self.apply_decided(place, contract_id, contract, decided);
+            }
+            Fact::HolidaysSet { days } => {
+                if let Some(at) = contract {
+                    self.contracts.at_mut(at).holidays = days.into_iter().map(|holiday| holiday.0).collect();
+                }
+            }
+            Fact::Captured { auth_code, items, amount_minor, .. } => {
+                self.holds.close(&auth_code);
+                self.spent(contract, place.at, amount_minor.get());
+                self.sold(place, &items, amount_minor.is_negative());
+            }
+            Fact::Refunded { items, amount_minor, .. } | Fact::Voided { items, amount_minor, .. } => {
+                self.spent(contract, place.at, -amount_minor.get());
+                self.sold(place, &items, true);
+            }
+            Fact::Reversed { auth_code, .. } | Fact::HoldExpired { auth_code, .. } => self.holds.close(&auth_code),
+            _ => {}
+        }
+    }
+
+    fn spent(&mut self, contract: Option<u32>, at: TimestampUs, minor: i64) {
+        if let Some(contract) = contract {
+            self.contracts.at_mut(contract).spent(at, minor);
+        }
+    }
+
+    /// The limits of the card go with the card, those of its contract, group, vehicle and driver with the contract.
+    fn apply_card(&mut self, contract: u32, mut view: CardView) {
+        let entry = self.contracts.at_mut(contract);
+        view.headroom.retain(|headroom| {
+            let own = is_of(&headroom.scope, &view.card);
+            if !own {
+                entry.limits.saw(headroom);
+            }
+            own
+        });
+        let change = self.cards.apply(view, contract, &mut entry.cards);
+        entry.card_count += u32::from(change.is_new);
+        entry.blocked_count += u32::from(change.is_blocked);
+        entry.blocked_count = entry.blocked_count.saturating_sub(u32::from(change.was_blocked));
     }
 
     fn apply_decided(
@@ -198,7 +279,7 @@ impl Projection {
         contract: Option<u32>,
         decided: Decided,
     ) {
-        let Decided { kind, card, site, terminal, pump, items, mut decision } = decided;
+        let Decided { kind, card, site, terminal, pump, items, vehicle, driver, mut decision } = decided;
         let day = place.at.get() / MICROS_PER_DAY;
         if decision.replayed {
             self.figures.totals.replayed += 1;
@@ -227,13 +308,17 @@ impl Projection {
         let answer = Answer {
             verdict: decision.decision,
             code: decision.code,
+            auth_code: decision.auth_code.clone(),
             manager: std::mem::take(&mut decision.text.manager),
-            cashier: self.cashier_texts.one::<&str, str>(decision.text.cashier.as_str()),
-            binding: decision.binding.clone().map(|headroom| self.cards.limit(headroom)),
+            cashier: self.cashier_texts.one::<Languages, Languages>(std::mem::take(&mut decision.text.cashier)),
+            binding: decision.binding.clone().map(|headroom| self.cards.limit(headroom, &card)),
             risk: decision.risk.clone(),
             replayed: decision.replayed,
         };
-        let (product, qty_ml, amount_minor) = wish(&decision, &items);
+        let Wish { product, qty_ml, pieces, amount_minor } = wish(&decision, &items);
+        let product = product.map(|product| self.product_names.one::<ProductCode, ProductCode>(product));
+        let site = self.site_names.one::<SiteId, SiteId>(site);
+        let terminal = self.terminal_names.one::<TerminalId, TerminalId>(terminal);
         let balance = decision.balance.or_else(|| contract.and_then(|at| self.contracts.at(at).balance));
         let line = Arc::new(Line {
             version: self.version,
@@ -242,16 +327,19 @@ impl Projection {
             idem: decision.idem.clone(),
             at: place.at,
             seen_at: place.seen_at,
-            site: self.site_names.one::<SiteId, SiteId>(site),
-            terminal: self.terminal_names.one::<TerminalId, TerminalId>(terminal),
+            site,
+            terminal,
             pump,
             contract: contract.map_or_else(|| contract_id.cloned(), |at| Some(self.contracts.at(at).id.clone())),
             contract_name: contract.map(|at| self.contracts.at(at).name.clone()),
             card,
             pan_masked,
+            vehicle,
+            driver,
             kind,
-            product: product.map(|product| self.product_names.one::<ProductCode, ProductCode>(product)),
+            product,
             qty_ml,
+            pieces,
             amount_minor,
             currency: balance.map(|balance| balance.currency),
             latency_us,
@@ -263,8 +351,37 @@ impl Projection {
                 entry.decided.add(day, decision.decision);
             }
             entry.remember(line.clone());
+            for headroom in decision.headroom.iter().filter(|_| !decision.replayed) {
+                entry.limits.saw(headroom);
+                entry.limits.took(headroom, kind, &decision, &items);
+            }
+            self.hold(at, &line, &decision);
         }
         self.decisions.push(line, decision);
+    }
+
+    /// An authorization reserved something. A repeat of the answer reserves nothing again.
+    fn hold(&mut self, contract: u32, line: &Line, decision: &Decision) {
+        let (Some(hold), Some(auth_code)) = (decision.hold, decision.auth_code.as_ref()) else { return };
+        match line.kind {
+            _ if decision.replayed => return,
+            TransactionKind::DryRun => return,
+            TransactionKind::Incremental => return self.holds.extend(auth_code, hold),
+            _ => {}
+        }
+        self.holds.open(OpenHold {
+            auth_code: auth_code.clone(),
+            contract,
+            at: line.at,
+            card: line.card.clone(),
+            pan_masked: line.pan_masked.clone(),
+            vehicle: line.vehicle.clone(),
+            site: line.site.clone(),
+            terminal: line.terminal.clone(),
+            pump: line.pump,
+            product: line.product.clone(),
+            hold,
+        });
     }
 
     /// Fuel was sold, or given back.
@@ -331,6 +448,9 @@ impl Projection {
     pub(crate) fn decisions(&self) -> &Decisions {
         &self.decisions
     }
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
+    }
     pub(crate) fn tanks(&self) -> &Tanks {
         &self.tanks
     }
@@ -342,18 +462,28 @@ impl Projection {
     }
 }
 
-/// Product of the first item, sums of quantity and amount: of what was allowed, or else of what was asked for.
-fn wish(decision: &Decision, items: &[SoldItem]) -> (Option<ProductCode>, Option<u64>, Option<i64>) {
-    let sums = |rows: &mut dyn Iterator<Item = (u64, i64)>| {
-        rows.fold((0_u64, 0_i64), |(ml, minor), row| (ml.saturating_add(row.0), minor.saturating_add(row.1)))
+/// What a decision is about, in few words.
+struct Wish {
+    /// Of the first line.
+    product: Option<ProductCode>,
+    /// Sums of all lines.
+    qty_ml: Option<u64>,
+    pieces: u32,
+    amount_minor: Option<i64>,
+}
+
+/// Of what was allowed, or else of what was asked for.
+fn wish(decision: &Decision, items: &[SoldItem]) -> Wish {
+    let allowed = decision.allowed.iter().map(|row| (&row.code, row.qty_ml.get(), row.pieces, row.amount_minor.get()));
+    let asked = items.iter().map(|row| (&row.code, row.qty_ml.get(), row.pieces, row.amount_minor.get()));
+    let rows: Vec<_> = if decision.allowed.is_empty() { asked.collect() } else { allowed.collect() };
+    let Some((first, ..)) = rows.first() else {
+        return Wish { product: None, qty_ml: None, pieces: 0, amount_minor: None };
     };
-    if let Some(first) = decision.allowed.first() {
-        let (ml, minor) = sums(&mut decision.allowed.iter().map(|row| (row.qty_ml.get(), row.amount_minor.get())));
-        return (Some(first.code.clone()), Some(ml), Some(minor));
+    Wish {
+        product: Some((*first).clone()),
+        qty_ml: Some(rows.iter().fold(0, |sum, row| sum.saturating_add(row.1))),
+        pieces: rows.iter().fold(0, |sum, row| sum.saturating_add(row.2)),
+        amount_minor: Some(rows.iter().fold(0, |sum, row| sum.saturating_add(row.3))),
     }
-    if let Some(first) = items.first() {
-        let (ml, minor) = sums(&mut items.iter().map(|row| (row.qty_ml.get(), row.amount_minor.get())));
-        return (Some(first.code.clone()), Some(ml), Some(minor));
-    }
-    (None, None, None)
 }

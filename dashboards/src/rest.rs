@@ -9,14 +9,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{CardToken, ContractId, IdError, IdempotencyKey, MICROS_PER_MINUTE, ProductCode, SiteId, TankId};
+use model::{CardToken, ContractId, IdError, IdempotencyKey, MICROS_PER_MINUTE, ProductCode, SiteId, TankId, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::history::{HistoryError, Range, Step};
 use crate::projection::Line;
 use crate::server::App;
-use crate::view::{CardLine, ContractLine, DecisionLine, TankLine, card_line, decision_line, tank_line};
+use crate::view::{CardLine, ContractLine, DecisionLine, NetworkHoldLine, TankLine, decision_line, tank_line};
 
 /// Entries of a list when `limit` is not given, and at most.
 const LIMIT_DEFAULT: usize = 100;
@@ -118,6 +118,7 @@ pub(crate) async fn network(State(app): State<Arc<App>>) -> Answer {
 pub(crate) struct DecisionsAsked {
     contract: Option<String>,
     card: Option<String>,
+    verdict: Option<Verdict>,
     limit: Option<usize>,
 }
 
@@ -136,6 +137,7 @@ pub(crate) async fn decisions(State(app): State<Arc<App>>, asked: Asked<Decision
     let wanted = |line: &&Line| {
         contract.as_ref().is_none_or(|id| line.contract.as_ref() == Some(id))
             && card.as_ref().is_none_or(|token| line.card == *token)
+            && asked.verdict.is_none_or(|verdict| line.answer.verdict == verdict)
     };
     let of_network: Vec<&Line> = projection.decisions().newest_first().filter(wanted).take(limit).collect();
     // A quiet contract's own list reaches further back than the network's.
@@ -207,6 +209,14 @@ pub(crate) async fn contract(State(app): State<Arc<App>>, Path(id): Path<String>
     found(&json!({ "contract": line, "detail": detail }))
 }
 
+/// When the contract's money runs out, and by when it must be paid.
+pub(crate) async fn forecast(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer {
+    let id = ContractId::new(&id)?;
+    let projection = app.hub.read();
+    let contract = projection.contracts().get(&id).ok_or_else(|| unknown("contract", &id))?;
+    found(&projection.forecast_line(contract))
+}
+
 #[derive(Serialize)]
 struct CardAnswer<'a> {
     contract: &'a str,
@@ -224,9 +234,38 @@ pub(crate) async fn card(State(app): State<Arc<App>>, Path(token): Path<String>)
     found(&CardAnswer {
         contract: contract.id.as_str(),
         contract_name: &contract.name,
-        card: card_line(card),
+        card: projection.card_line(card),
         decisions: of_card.take(LIMIT_DEFAULT).map(decision_line).collect(),
     })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct HoldsAsked {
+    contract: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct HoldList<'a> {
+    /// All that are open, also those beyond the limit.
+    open: usize,
+    holds: Vec<NetworkHoldLine<'a>>,
+}
+
+/// Open holds, oldest first.
+pub(crate) async fn holds(State(app): State<Arc<App>>, asked: Asked<HoldsAsked>) -> Answer {
+    let Query(asked) = asked?;
+    let limit = limit(asked.limit);
+    let projection = app.hub.read();
+    let holds = projection.holds();
+    let (open, shown): (usize, Vec<_>) = match optional(asked.contract.as_deref(), ContractId::new)? {
+        None => (holds.count(), holds.oldest_first().take(limit).collect()),
+        Some(id) => {
+            let place = projection.contracts().place(&id).ok_or_else(|| unknown("contract", &id))?;
+            (holds.count_of(place), holds.of(place).take(limit).collect())
+        }
+    };
+    found(&HoldList { open, holds: shown.into_iter().map(|open| projection.network_hold_line(open)).collect() })
 }
 
 #[derive(Deserialize)]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::{
-    AuthCode, Balance, CardState, CardToken, CardView, Code, ContractId, Currency, Decision, DeviceStatus,
-    FORMAT_VERSION, Fact, Headroom, IdempotencyKey, LedgerBody, LedgerRecord, MICROS_PER_MINUTE, Measure, Millilitres,
-    MinorUnits, Minute, Origin, OriginTopic, Outcome, PartitionId, PriceE4, ProductCode, SiteId, SoldItem,
-    StationEvent, StationRecord, TankId, TankLevel, TerminalId, Text, TimestampUs, TransactionKind, Verdict,
+    AuthCode, Balance, CalendarUnit, CardKind, CardState, CardToken, CardView, Code, ContractId, Currency, Decision,
+    DeviceStatus, FORMAT_VERSION, Fact, Headroom, Hold, IdempotencyKey, Languages, LedgerBody, LedgerRecord, LimitMode,
+    MICROS_PER_MINUTE, Measure, Millilitres, MinorUnits, Minute, Origin, OriginTopic, Outcome, PartitionId, PriceE4,
+    ProductCode, ProductSelector, Scope, SiteId, SoldItem, StationEvent, StationRecord, TankId, TankLevel, TerminalId,
+    Texts, TimestampUs, TransactionKind, Unit, VehicleId, Verdict, WeekStart, Window,
 };
 
 use crate::Feed;
@@ -36,6 +37,35 @@ fn at_minute(minute: i64) -> TimestampUs {
 
 fn product() -> ProductCode {
     ProductCode::new("DIESEL").expect("a product")
+}
+
+fn vehicle() -> VehicleId {
+    VehicleId::new("A123BC").expect("a vehicle")
+}
+
+fn item(litres: u32) -> SoldItem {
+    SoldItem {
+        code: product(),
+        group: None,
+        unit: Unit::L,
+        qty_ml: Millilitres::from_litres(litres),
+        pieces: 0,
+        price_e4: PriceE4::new(5000).expect("in range"),
+        amount_minor: MinorUnits::new(i64::from(litres) * LITRE_MINOR).expect("in range"),
+        discount_minor: MinorUnits::ZERO,
+    }
+}
+
+fn texts(litres: u32) -> Texts {
+    let languages = |en: &str, ru: &str, kk: &str| Languages { en: en.into(), ru: ru.into(), kk: kk.into() };
+    Texts {
+        cashier: languages("see manager", "к менеджеру", "менеджерге"),
+        manager: languages(
+            &format!("{litres} L asked"),
+            &format!("запрошено {litres} л"),
+            &format!("{litres} л сұралды"),
+        ),
+    }
 }
 
 impl World {
@@ -71,20 +101,41 @@ impl World {
 
     pub(crate) fn open(&mut self, contract: &str, name: &str) -> Feed {
         self.own.insert(contract.to_owned(), 0);
-        let fact = Fact::ContractOpened { name: name.to_owned(), currency: Currency::RUB, time_zone: "UTC".to_owned() };
+        let fact = Fact::ContractOpened {
+            name: name.to_owned(),
+            currency: Currency::RUB,
+            time_zone: "Asia/Almaty".to_owned(),
+            legal_entity: None,
+            holding: None,
+            week_start: WeekStart::Monday,
+        };
         self.outcome("open", contract, vec![fact], &[])
     }
 
     pub(crate) fn top_up(&mut self, contract: &str, minor: i64) -> Feed {
         *self.own.entry(contract.to_owned()).or_default() += minor;
         let amount_minor = MinorUnits::new(minor).expect("in range");
-        self.outcome("top-up", contract, vec![Fact::ToppedUp { amount_minor, reference: "wire".to_owned() }], &[])
+        self.outcome(
+            "top-up",
+            contract,
+            vec![Fact::ToppedUp { amount_minor, reference: "wire".to_owned(), payer: None }],
+            &[],
+        )
     }
 
     pub(crate) fn issue(&mut self, contract: &str, card: &str) -> Feed {
         self.cards.insert(card.to_owned(), (contract.to_owned(), CardState::Active, 0));
         let token = CardToken::new(card).expect("a card");
-        let fact = Fact::CardIssued { card: token, pan_masked: "*1234".to_owned(), vehicle: Some("A123BC".to_owned()) };
+        let fact = Fact::CardIssued {
+            card: token,
+            pan_masked: "*1234".to_owned(),
+            kind: CardKind::Plastic,
+            group: None,
+            vehicle: Some(vehicle()),
+            driver: None,
+            valid_from_us: None,
+            valid_to_us: None,
+        };
         self.outcome("issue", contract, vec![fact], &[card])
     }
 
@@ -92,7 +143,12 @@ impl World {
         let entry = self.cards.get_mut(card).expect("issued before");
         entry.1 = CardState::Blocked;
         let contract = entry.0.clone();
-        let fact = Fact::CardBlocked { card: CardToken::new(card).expect("a card"), reason: "lost".to_owned() };
+        let fact = Fact::CardBlocked {
+            card: CardToken::new(card).expect("a card"),
+            actor: Default::default(),
+            reason: "lost".to_owned(),
+            until_us: None,
+        };
         self.outcome("block", &contract, vec![fact], &[card])
     }
 
@@ -105,12 +161,7 @@ impl World {
 
     pub(crate) fn sale_with_key(&mut self, idem: &str, card: &str, litres: u32) -> Feed {
         let token = CardToken::new(card).expect("a card");
-        let item = SoldItem {
-            code: product(),
-            qty_ml: Millilitres::from_litres(litres),
-            price_e4: PriceE4::new(5000).expect("in range"),
-            amount_minor: MinorUnits::new(i64::from(litres) * LITRE_MINOR).expect("in range"),
-        };
+        let item = item(litres);
         let headroom = self.headroom(card);
         let (contract, verdict, code) = match self.cards.get_mut(card) {
             None => (None, Verdict::Decline, Code::CardUnknown),
@@ -133,7 +184,9 @@ impl World {
             headroom: headroom.into_iter().collect(),
             balance: None,
             risk: Vec::new(),
-            text: Text { cashier: "see manager".to_owned(), manager: format!("{litres} L asked") },
+            notes: Vec::new(),
+            rules_version: 0,
+            text: texts(litres),
             replayed: false,
         };
         let (site, terminal) = (SiteId::new("S-1").expect("a site"), TerminalId::new("T-1").expect("a terminal"));
@@ -145,6 +198,9 @@ impl World {
             pump: Some(2),
             location: None,
             items: vec![item.clone()],
+            vehicle: Some(vehicle()),
+            driver: None,
+            odometer: None,
             fingerprint: 1,
             decision,
         }];
@@ -165,6 +221,55 @@ impl World {
             Some(contract) => self.outcome(idem, &contract, facts, &[card]),
             None => self.outcome_of(idem, None, facts, &[]),
         }
+    }
+
+    /// Facts given as JSON, with an empty card list: `contract` must be open.
+    pub(crate) fn facts(&mut self, contract: &str, facts: &str) -> Feed {
+        let facts = serde_json::from_str(facts).expect("facts");
+        self.outcome("facts", contract, facts, &[])
+    }
+
+    /// An authorization of so many litres, with a hold; `code` names it from now on.
+    pub(crate) fn preauth(&mut self, card: &str, litres: u32, code: &str) -> Feed {
+        let (contract, ..) = self.cards.get(card).expect("issued before").clone();
+        let headroom = self.headroom(card);
+        let item = item(litres);
+        let decision = Decision {
+            idem: IdempotencyKey::new(code).expect("a key"),
+            decision: Verdict::Approve,
+            iso39: "000".to_owned(),
+            code: Code::Approved,
+            auth_code: Some(AuthCode::new(code).expect("a code")),
+            hold: Some(Hold {
+                qty_ml: item.qty_ml,
+                amount_minor: item.amount_minor,
+                expires_at_us: self.at.plus_us(30 * MICROS_PER_MINUTE),
+            }),
+            allowed: Vec::new(),
+            binding: None,
+            headroom: headroom.into_iter().collect(),
+            balance: None,
+            risk: Vec::new(),
+            notes: Vec::new(),
+            rules_version: 0,
+            text: texts(litres),
+            replayed: false,
+        };
+        let fact = Fact::Decided {
+            kind: TransactionKind::Preauth,
+            card: CardToken::new(card).expect("a card"),
+            site: SiteId::new("S-1").expect("a site"),
+            terminal: TerminalId::new("T-1").expect("a terminal"),
+            pump: Some(2),
+            location: None,
+            items: vec![item],
+            vehicle: Some(vehicle()),
+            driver: None,
+            odometer: None,
+            fingerprint: 1,
+            decision,
+        };
+        self.outcome(code, &contract, vec![fact], &[card])
     }
 
     pub(crate) fn level(&mut self, site: &str, tank: &str, litres: u32) -> Feed {
@@ -220,13 +325,21 @@ impl World {
         let (_, _, used) = self.cards.get(card)?;
         let (limit_value, used) = (i64::from(DAILY_LITRES) * 1000, i64::from(*used) * 1000);
         Some(Headroom {
-            limit: "daily volume".to_owned(),
+            limit: format!("{card}:daily-volume"),
+            version: 1,
+            scope: Scope::Card(CardToken::new(card).expect("a card")),
+            product: ProductSelector::All,
             measure: Measure::Volume,
+            mode: LimitMode::Decline,
+            span: Window::Calendar { unit: CalendarUnit::Day, count: 1 },
             window: "day".to_owned(),
+            period: self.at.get() / (24 * 60 * MICROS_PER_MINUTE),
             limit_value,
             used,
             held: 0,
             left: limit_value - used,
+            left_ml: None,
+            left_minor: None,
         })
     }
 
@@ -238,7 +351,9 @@ impl World {
         let view = |card: &&str| CardView {
             card: CardToken::new(card).expect("a card"),
             pan_masked: "*1234".to_owned(),
-            vehicle: Some("A123BC".to_owned()),
+            vehicle: Some(vehicle()),
+            group: None,
+            driver: None,
             state: self.cards[*card].1,
             headroom: self.headroom(card).into_iter().collect(),
         };
@@ -248,6 +363,7 @@ impl World {
             own: money(own),
             credit: MinorUnits::ZERO,
             held: MinorUnits::ZERO,
+            unbilled: MinorUnits::ZERO,
             available: money(own),
         });
         let outcome = Outcome {
@@ -257,6 +373,7 @@ impl World {
             at_us: self.at,
             received_at_us: self.at,
             contract: contract.map(|contract| ContractId::new(contract).expect("a contract")),
+            author: None,
             fingerprint: None,
             facts,
             balance,

@@ -3,15 +3,27 @@
 //! In: the projection. Out: serializable lines, the whole state, and all that changed since a version.
 //! Amounts are integers (ml, minor units, µs); formatting is the page's.
 
-use model::{CardState, Code, Measure, RiskFinding, SiteId, TransactionKind, Verdict};
+use model::{CardState, Code, ContractId, Languages, RiskFinding, SiteId, TransactionKind, Verdict};
 use serde::Serialize;
 
-use crate::projection::{Card, CardLimit, Contract, Line, Network, Point, Projection, Tank};
+use crate::projection::{Card, Contract, Line, Network, Point, Projection, Tank};
+use limits::{LimitLine, Place};
+use money::{BlockLine, TopUpLine};
+
+pub(crate) use holds::NetworkHoldLine;
+use holds::{HoldLine, hold_line};
+
+mod forecast;
+mod holds;
+mod limits;
+mod money;
 
 /// Decisions in a snapshot, and at most in a delta.
 pub(crate) const DECISIONS_SHOWN_MAX: usize = 100;
 /// Cards in the detail of a contract.
 const CARDS_SHOWN_MAX: usize = 200;
+/// Open holds in the detail of a contract.
+const HOLDS_SHOWN_MAX: usize = 100;
 
 #[derive(Serialize)]
 pub(crate) struct DecisionLine<'a> {
@@ -30,19 +42,27 @@ pub(crate) struct DecisionLine<'a> {
     card: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pan_masked: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vehicle: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<&'a str>,
     kind: TransactionKind,
     verdict: Verdict,
     code: Code,
-    manager: &'a str,
-    cashier: &'a str,
+    manager: &'a Languages,
+    cashier: &'a Languages,
     #[serde(skip_serializing_if = "Option::is_none")]
     product: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     qty_ml: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pieces: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_minor: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +79,10 @@ pub(crate) struct ContractLine<'a> {
     own: i64,
     credit: i64,
     held: i64,
+    unbilled: i64,
     available: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<BlockLine<'a>>,
     cards: u32,
     blocked_cards: u32,
     approved_today: u32,
@@ -68,22 +91,15 @@ pub(crate) struct ContractLine<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct LimitLine<'a> {
-    limit: &'a str,
-    measure: Measure,
-    window: &'a str,
-    limit_value: i64,
-    used: i64,
-    held: i64,
-    left: i64,
-}
-
-#[derive(Serialize)]
 pub(crate) struct CardLine<'a> {
     card: &'a str,
     pan_masked: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     vehicle: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<&'a str>,
     state: CardState,
     headroom: Vec<LimitLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,8 +109,21 @@ pub(crate) struct CardLine<'a> {
 #[derive(Serialize)]
 pub(crate) struct ContractDetail<'a> {
     contract: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    legal_entity: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holding: Option<&'a str>,
+    time_zone: &'a str,
     cards: Vec<CardLine<'a>>,
     more_cards: usize,
+    /// Of the contract, its groups, vehicles and drivers.
+    limits: Vec<LimitLine<'a>>,
+    more_limits: usize,
+    /// Oldest first.
+    holds: Vec<HoldLine<'a>>,
+    more_holds: usize,
+    /// Latest first.
+    top_ups: Vec<TopUpLine<'a>>,
     decisions: Vec<DecisionLine<'a>>,
 }
 
@@ -162,27 +191,8 @@ pub(crate) struct SiteLine<'a> {
     decisions: Vec<DecisionLine<'a>>,
 }
 
-fn limit_line(limit: &CardLimit) -> LimitLine<'_> {
-    LimitLine {
-        limit: &limit.name.limit,
-        measure: limit.name.measure,
-        window: &limit.name.window,
-        limit_value: limit.limit_value,
-        used: limit.used,
-        held: limit.held,
-        left: limit.limit_value.saturating_sub(limit.used).saturating_sub(limit.held),
-    }
-}
-
-pub(crate) fn card_line(card: &Card) -> CardLine<'_> {
-    CardLine {
-        card: card.token.as_str(),
-        pan_masked: &card.pan_masked,
-        vehicle: card.vehicle.as_deref(),
-        state: card.state,
-        headroom: card.limits.iter().map(limit_line).collect(),
-        last_at_us: card.last_at.map(|at| at.get()),
-    }
+fn is_zero(pieces: &u32) -> bool {
+    *pieces == 0
 }
 
 pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
@@ -198,6 +208,8 @@ pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
         contract_name: line.contract_name.as_deref(),
         card: line.card.as_str(),
         pan_masked: line.pan_masked.as_deref(),
+        vehicle: line.vehicle.as_ref().map(|id| id.as_str()),
+        driver: line.driver.as_ref().map(|id| id.as_str()),
         kind: line.kind,
         verdict: line.answer.verdict,
         code: line.answer.code,
@@ -205,10 +217,12 @@ pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
         cashier: &line.answer.cashier,
         product: line.product.as_ref().map(|product| product.as_str()),
         qty_ml: line.qty_ml,
+        pieces: line.pieces,
         amount_minor: line.amount_minor,
         currency: line.currency.as_ref().map(|currency| currency.as_str()),
+        auth_code: line.answer.auth_code.as_ref().map(|code| code.as_str()),
         latency_us: line.latency_us,
-        binding: line.answer.binding.as_ref().map(limit_line),
+        binding: line.answer.binding.as_ref().map(|limit| limits::of_card(limit, &line.card, None)),
         risk: &line.answer.risk,
         replayed: line.answer.replayed,
     }
@@ -243,7 +257,9 @@ impl Projection {
             own: money.map_or(0, |balance| balance.own.get()),
             credit: money.map_or(0, |balance| balance.credit.get()),
             held: money.map_or(0, |balance| balance.held.get()),
+            unbilled: money.map_or(0, |balance| balance.unbilled.get()),
             available: money.map_or(0, |balance| balance.available.get()),
+            blocked: contract.payments.block(contract.last_at).map(money::block_line),
             cards: contract.card_count,
             blocked_cards: contract.blocked_count,
             approved_today,
@@ -253,12 +269,56 @@ impl Projection {
     }
 
     pub(crate) fn contract_detail<'a>(&'a self, contract: &'a Contract) -> ContractDetail<'a> {
-        let cards: Vec<_> = self.cards().newest_first(contract.cards).take(CARDS_SHOWN_MAX).map(card_line).collect();
+        let cards = self.cards().newest_first(contract.cards).take(CARDS_SHOWN_MAX);
+        let cards: Vec<_> = cards.map(|card| self.card_line(card)).collect();
+        let holds: Vec<_> = self.holds_of(contract).take(HOLDS_SHOWN_MAX).map(hold_line).collect();
+        let place = Place { zone: &contract.zone, week_start: contract.week_start };
         ContractDetail {
             contract: contract.id.as_str(),
+            legal_entity: contract.legal_entity.as_deref(),
+            holding: contract.holding.as_deref(),
+            time_zone: contract.zone.iana_name().unwrap_or("UTC"),
             more_cards: (contract.card_count as usize).saturating_sub(cards.len()),
             cards,
+            limits: contract.limits.all().map(|limit| limits::of_contract(limit, place)).collect(),
+            more_limits: contract.limits.more,
+            more_holds: self.hold_count_of(contract).saturating_sub(holds.len()),
+            holds,
+            top_ups: contract.payments.newest_first().map(money::top_up_line).collect(),
             decisions: contract.decisions.iter().rev().map(|line| decision_line(line)).collect(),
+        }
+    }
+
+    /// What is shown of a contract that nothing is known of.
+    pub(crate) fn unknown_detail(contract: &ContractId) -> ContractDetail<'_> {
+        ContractDetail {
+            contract: contract.as_str(),
+            legal_entity: None,
+            holding: None,
+            time_zone: "UTC",
+            cards: Vec::new(),
+            more_cards: 0,
+            limits: Vec::new(),
+            more_limits: 0,
+            holds: Vec::new(),
+            more_holds: 0,
+            top_ups: Vec::new(),
+            decisions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn card_line<'a>(&self, card: &'a Card) -> CardLine<'a> {
+        let contract = self.contracts().at(card.contract);
+        let place = Place { zone: &contract.zone, week_start: contract.week_start };
+        CardLine {
+            card: card.token.as_str(),
+            pan_masked: &card.pan_masked,
+            group: card.group.as_ref().map(|id| id.as_str()),
+            vehicle: card.vehicle.as_ref().map(|id| id.as_str()),
+            driver: card.driver.as_ref().map(|id| id.as_str()),
+            state: card.state,
+            headroom: card.limits.iter().map(|limit| limits::of_card(limit, &card.token, Some(place))).collect(),
+            last_at_us: card.last_at.map(|at| at.get()),
         }
     }
 

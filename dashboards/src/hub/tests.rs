@@ -217,7 +217,10 @@ proptest! {
                 let projection = scene.hub.read();
                 let expected = match projection.contracts().get(&ContractId::new(id).expect("a contract")) {
                     Some(contract) => serde_json::to_value(projection.contract_detail(contract)).expect("JSON"),
-                    None => json!({ "contract": id, "cards": [], "more_cards": 0, "decisions": [] }),
+                    None => {
+                        let id = ContractId::new(id).expect("a contract");
+                        serde_json::to_value(Projection::unknown_detail(&id)).expect("JSON")
+                    }
                 };
                 prop_assert_eq!(detail, &expected);
             }

@@ -7,27 +7,10 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use model::{CardState, CardToken, CardView, Headroom, Measure, TimestampUs};
+use model::{CardState, CardToken, CardView, DriverId, GroupId, Headroom, TimestampUs, VehicleId};
 
+use super::limits::{LimitNames, LimitState};
 use super::recency::{Links, List};
-use super::shared::Shared;
-
-/// What is the same for all cards with a limit in the same window.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LimitName {
-    pub(crate) limit: String,
-    pub(crate) window: String,
-    pub(crate) measure: Measure,
-}
-
-/// One limit of one card. What is left is computed.
-#[derive(Debug)]
-pub(crate) struct CardLimit {
-    pub(crate) name: Arc<LimitName>,
-    pub(crate) limit_value: i64,
-    pub(crate) used: i64,
-    pub(crate) held: i64,
-}
 
 #[derive(Debug)]
 pub(crate) struct Card {
@@ -36,8 +19,10 @@ pub(crate) struct Card {
     pub(crate) contract: u32,
     pub(crate) state: CardState,
     pub(crate) pan_masked: Arc<str>,
-    pub(crate) vehicle: Option<Box<str>>,
-    pub(crate) limits: Box<[CardLimit]>,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) vehicle: Option<VehicleId>,
+    pub(crate) driver: Option<DriverId>,
+    pub(crate) limits: Box<[LimitState]>,
     /// Event time of the latest decision on this card.
     pub(crate) last_at: Option<TimestampUs>,
 }
@@ -56,15 +41,15 @@ pub(crate) struct Cards {
     links: Links,
     by_token: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    names: Shared<Arc<LimitName>>,
+    names: LimitNames,
 }
 
 impl Cards {
     /// Takes over `view`; `list` holds the cards of `contract`.
     pub(crate) fn apply(&mut self, view: CardView, contract: u32, list: &mut List) -> CardChange {
-        let is_blocked = view.state == CardState::Blocked;
+        let is_blocked = cannot_buy(view.state);
         let Some(place) = self.place(&view.card) else {
-            let limits = view.headroom.into_iter().map(|headroom| card_limit(&mut self.names, headroom)).collect();
+            let limits = view.headroom.into_iter().map(|headroom| self.names.state(headroom, &view.card)).collect();
             let place = u32::try_from(self.cards.len()).unwrap_or(u32::MAX);
             let (cards, hasher) = (&self.cards, &self.hasher);
             let hash_of = |place: &u32| hasher.hash_one(&cards[*place as usize].token);
@@ -74,7 +59,9 @@ impl Cards {
                 contract,
                 state: view.state,
                 pan_masked: view.pan_masked.into(),
-                vehicle: view.vehicle.map(String::into_boxed_str),
+                group: view.group,
+                vehicle: view.vehicle,
+                driver: view.driver,
                 limits,
                 last_at: None,
             });
@@ -82,15 +69,21 @@ impl Cards {
             return CardChange { is_new: true, was_blocked: false, is_blocked };
         };
         let card = &mut self.cards[place as usize];
-        let was_blocked = card.state == CardState::Blocked;
+        let was_blocked = cannot_buy(card.state);
         card.state = view.state;
         if *card.pan_masked != *view.pan_masked {
             card.pan_masked = view.pan_masked.into();
         }
-        if card.vehicle.as_deref() != view.vehicle.as_deref() {
-            card.vehicle = view.vehicle.map(String::into_boxed_str);
+        if card.group != view.group {
+            card.group = view.group;
         }
-        replace(&mut self.names, &mut card.limits, view.headroom);
+        if card.vehicle != view.vehicle {
+            card.vehicle = view.vehicle;
+        }
+        if card.driver != view.driver {
+            card.driver = view.driver;
+        }
+        self.names.replace(&mut card.limits, view.headroom, &card.token);
         if card.contract == contract {
             self.links.touch(list, place);
         }
@@ -105,9 +98,9 @@ impl Cards {
         Some(card)
     }
 
-    /// A limit whose name is shared with those of the cards.
-    pub(crate) fn limit(&mut self, headroom: Headroom) -> CardLimit {
-        card_limit(&mut self.names, headroom)
+    /// A limit in a decision on `card`, whose name is shared with those of the cards.
+    pub(crate) fn limit(&mut self, headroom: Headroom, card: &CardToken) -> LimitState {
+        self.names.state(headroom, card)
     }
 
     pub(crate) fn get(&self, token: &CardToken) -> Option<&Card> {
@@ -125,30 +118,24 @@ impl Cards {
     }
 }
 
-/// Overwrites `limits` in place where the same limits come again, which is nearly always.
-fn replace(names: &mut Shared<Arc<LimitName>>, limits: &mut Box<[CardLimit]>, headroom: Vec<Headroom>) {
-    if limits.len() != headroom.len() {
-        *limits = headroom.into_iter().map(|headroom| card_limit(names, headroom)).collect();
-        return;
+/// Whether every purchase with a card in this state is declined.
+pub(crate) fn cannot_buy(state: CardState) -> bool {
+    match state {
+        CardState::Active => false,
+        CardState::Blocked
+        | CardState::PinLocked
+        | CardState::NotYet
+        | CardState::Expired
+        | CardState::Lost
+        | CardState::Stolen
+        | CardState::Closed => true,
     }
-    for (limit, headroom) in limits.iter_mut().zip(headroom) {
-        let name = &limit.name;
-        if name.measure == headroom.measure && name.limit == headroom.limit && name.window == headroom.window {
-            (limit.limit_value, limit.used, limit.held) = (headroom.limit_value, headroom.used, headroom.held);
-        } else {
-            *limit = card_limit(names, headroom);
-        }
-    }
-}
-
-fn card_limit(names: &mut Shared<Arc<LimitName>>, headroom: Headroom) -> CardLimit {
-    let Headroom { limit, measure, window, limit_value, used, held, left: _ } = headroom;
-    let name = names.one::<LimitName, LimitName>(LimitName { limit, window, measure });
-    CardLimit { name, limit_value, used, held }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::{CalendarUnit, LimitMode, Measure, ProductSelector, Scope, Window};
+
     use super::*;
 
     fn view(card: &str, state: CardState, day: u32, used: i64) -> CardView {
@@ -156,15 +143,25 @@ mod tests {
             card: CardToken::new(card).expect("a token"),
             pan_masked: "1234".into(),
             vehicle: None,
+            group: None,
+            driver: None,
             state,
             headroom: vec![Headroom {
-                limit: "daily volume".into(),
+                limit: format!("{card}:daily-volume"),
+                version: 1,
+                scope: Scope::Card(CardToken::new(card).expect("a token")),
+                product: ProductSelector::All,
                 measure: Measure::Volume,
+                mode: LimitMode::Decline,
+                span: Window::Calendar { unit: CalendarUnit::Day, count: 1 },
                 window: format!("day {day}"),
+                period: i64::from(day),
                 limit_value: 100,
                 used,
                 held: 0,
                 left: 100 - used,
+                left_ml: None,
+                left_minor: None,
             }],
         }
     }
@@ -194,5 +191,7 @@ mod tests {
             |card: &str| cards.get(&CardToken::new(card).expect("a token")).expect("known").limits[0].name.clone();
         assert_eq!(name_of("a").window, "day 3");
         assert!(Arc::ptr_eq(&name_of("a"), &name_of("b")));
+        let card = cards.get(&CardToken::new("b").expect("a token")).expect("known");
+        assert_eq!(card.limits[0].id(&card.token), "b:daily-volume");
     }
 }

@@ -7,10 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{Balance, ContractId, TimestampUs, Verdict};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use model::{Balance, ContractId, TimestampUs, Verdict, WeekStart};
 
 use super::decisions::Line;
+use super::limits::ContractLimits;
+use super::money::Payments;
 use super::recency::{Links, List};
+use crate::forecast::Spending;
 
 /// Decisions kept per contract for its detail.
 pub(crate) const CONTRACT_DECISIONS_MAX: usize = 20;
@@ -32,6 +37,8 @@ impl DayCount {
             match verdict {
                 Verdict::Approve | Verdict::Partial => self.approved += 1,
                 Verdict::Decline => self.declined += 1,
+                // Not over yet: the terminal asks again.
+                Verdict::Reprompt => {}
             }
         }
     }
@@ -45,6 +52,10 @@ impl DayCount {
 pub(crate) struct Contract {
     pub(crate) id: ContractId,
     pub(crate) name: Arc<str>,
+    pub(crate) legal_entity: Option<Box<str>>,
+    pub(crate) holding: Option<Box<str>>,
+    pub(crate) zone: TimeZone,
+    pub(crate) week_start: WeekStart,
     pub(crate) balance: Option<Balance>,
     pub(crate) card_count: u32,
     pub(crate) blocked_count: u32,
@@ -54,6 +65,12 @@ pub(crate) struct Contract {
     pub(crate) cards: List,
     /// Its last decisions, oldest first.
     pub(crate) decisions: VecDeque<Arc<Line>>,
+    /// Those of the contract, its groups, vehicles and drivers.
+    pub(crate) limits: ContractLimits,
+    pub(crate) payments: Payments,
+    pub(crate) holidays: Vec<Date>,
+    /// Absent until something is bought.
+    pub(crate) spending: Option<Box<Spending>>,
     pub(crate) version: u64,
 }
 
@@ -78,6 +95,10 @@ impl Contracts {
         self.contracts.push(Contract {
             id: id.clone(),
             name: Arc::default(),
+            legal_entity: None,
+            holding: None,
+            zone: TimeZone::UTC,
+            week_start: WeekStart::default(),
             balance: None,
             card_count: 0,
             blocked_count: 0,
@@ -85,6 +106,10 @@ impl Contracts {
             last_at: TimestampUs::default(),
             cards: List::default(),
             decisions: VecDeque::new(),
+            limits: ContractLimits::default(),
+            payments: Payments::default(),
+            holidays: Vec::new(),
+            spending: None,
             version: 0,
         });
         self.links.add(&mut self.list);
@@ -98,6 +123,11 @@ impl Contracts {
         let contract = &mut self.contracts[place as usize];
         contract.version = version;
         contract
+    }
+
+    /// The contract, without counting it as changed.
+    pub(crate) fn at_mut(&mut self, place: u32) -> &mut Contract {
+        &mut self.contracts[place as usize]
     }
 
     pub(crate) fn at(&self, place: u32) -> &Contract {
@@ -131,6 +161,18 @@ impl Contracts {
 }
 
 impl Contract {
+    /// The contract's wall clock at a moment.
+    pub(crate) fn local(&self, at: TimestampUs) -> DateTime {
+        let at = jiff::Timestamp::from_microsecond(at.get()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        self.zone.to_datetime(at)
+    }
+
+    /// Something was bought, or came back where `minor` is negative.
+    pub(crate) fn spent(&mut self, at: TimestampUs, minor: i64) {
+        let local = self.local(at);
+        self.spending.get_or_insert_default().add(local, minor);
+    }
+
     pub(crate) fn remember(&mut self, line: Arc<Line>) {
         if self.decisions.len() == CONTRACT_DECISIONS_MAX {
             self.decisions.pop_front();

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::{
-    CardToken, ContractId, Currency, Decision, IdempotencyKey, PartitionId, ProductCode, SiteId, TerminalId,
-    TimestampUs, TransactionKind,
+    AuthCode, CardToken, ContractId, Currency, Decision, DriverId, IdempotencyKey, Languages, PartitionId, ProductCode,
+    SiteId, TerminalId, TimestampUs, TransactionKind, VehicleId,
 };
 
-use super::cards::CardLimit;
+use super::limits::LimitState;
 
 /// Decisions kept in memory with their full record.
 pub(crate) const DECISIONS_MAX: usize = 2_000;
@@ -32,9 +32,13 @@ pub(crate) struct Line {
     pub(crate) contract_name: Option<Arc<str>>,
     pub(crate) card: CardToken,
     pub(crate) pan_masked: Option<Arc<str>>,
+    pub(crate) vehicle: Option<VehicleId>,
+    pub(crate) driver: Option<DriverId>,
     pub(crate) kind: TransactionKind,
     pub(crate) product: Option<ProductCode>,
     pub(crate) qty_ml: Option<u64>,
+    /// Goods counted in pieces, of all lines.
+    pub(crate) pieces: u32,
     pub(crate) amount_minor: Option<i64>,
     pub(crate) currency: Option<Currency>,
     /// From received to seen here; absent when it was read while catching up, which would say nothing.
@@ -47,9 +51,10 @@ pub(crate) struct Line {
 pub(crate) struct Answer {
     pub(crate) verdict: model::Verdict,
     pub(crate) code: model::Code,
-    pub(crate) manager: String,
-    pub(crate) cashier: Arc<str>,
-    pub(crate) binding: Option<CardLimit>,
+    pub(crate) auth_code: Option<AuthCode>,
+    pub(crate) manager: Languages,
+    pub(crate) cashier: Arc<Languages>,
+    pub(crate) binding: Option<LimitState>,
     pub(crate) risk: Vec<model::RiskFinding>,
     pub(crate) replayed: bool,
 }
@@ -57,7 +62,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 struct Recent {
     line: Arc<Line>,
-    /// All but the manager's text, which the line has.
+    /// All but the texts, which the line has.
     decision: Decision,
 }
 
@@ -65,7 +70,7 @@ struct Recent {
 pub(crate) struct Decisions(VecDeque<Recent>);
 
 impl Decisions {
-    /// Remembers `decision`, whose text for the manager was moved to `line`.
+    /// Remembers `decision`, whose texts were moved to `line`.
     pub(crate) fn push(&mut self, line: Arc<Line>, decision: Decision) {
         if self.0.len() == DECISIONS_MAX {
             self.0.pop_front();
@@ -77,6 +82,15 @@ impl Decisions {
         self.0.iter().rev().map(|recent| &*recent.line)
     }
 
+    /// The network's clock: the middle event time of the newest decisions, so that one terminal with a wrong clock does not
+    /// move it. `None` before the first.
+    pub(crate) fn clock(&self) -> Option<TimestampUs> {
+        const OF: usize = 15;
+        let mut times: Vec<TimestampUs> = self.newest_first().take(OF).map(|line| line.at).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
     /// The recorded decision of a request: the first answer rather than its repeats.
     pub(crate) fn by_idem(&self, idem: &IdempotencyKey) -> Option<(&Line, Decision)> {
         let mut of_key = self.0.iter().rev().filter(|recent| recent.decision.idem == *idem);
@@ -85,6 +99,7 @@ impl Decisions {
         let Recent { line, decision } = first.unwrap_or(newest);
         let mut decision = decision.clone();
         decision.text.manager.clone_from(&line.answer.manager);
+        decision.text.cashier.clone_from(&line.answer.cashier);
         Some((line, decision))
     }
 }

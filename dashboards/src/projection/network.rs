@@ -20,13 +20,15 @@ const LATENCY_SECONDS: usize = 10;
 /// Longer latencies count as this.
 const LATENCY_US_MAX: u64 = 600_000_000;
 
-/// All that was ever recorded. `decisions = approved + partial + declined`; repeats of an answer count as `replayed` only.
+/// All that was ever recorded. `decisions = approved + partial + declined + reprompted`; repeats of an answer count as
+/// `replayed` only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
     pub(crate) decisions: u64,
     pub(crate) approved: u64,
     pub(crate) partial: u64,
     pub(crate) declined: u64,
+    pub(crate) reprompted: u64,
     pub(crate) readings: u64,
     pub(crate) replayed: u64,
     pub(crate) rejected: u64,
@@ -39,6 +41,7 @@ impl Totals {
             Verdict::Approve => self.approved += 1,
             Verdict::Partial => self.partial += 1,
             Verdict::Decline => self.declined += 1,
+            Verdict::Reprompt => self.reprompted += 1,
         }
     }
 }
@@ -61,7 +64,18 @@ pub(crate) struct Network {
     pub(crate) sales_ml_today: i64,
     pub(crate) latency_us: Latency,
     pub(crate) totals: Totals,
+    pub(crate) holds: HoldFigures,
     pub(crate) parts: Vec<Part>,
+}
+
+/// Open holds of all contracts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct HoldFigures {
+    pub(crate) open: usize,
+    pub(crate) ml: u64,
+    /// Event time of the oldest one's authorization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_at_us: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -88,6 +102,7 @@ pub(crate) struct Figures {
     pub(crate) totals: Totals,
     pub(crate) live: Live,
     pub(crate) sold_ml_today: i64,
+    pub(crate) holds: HoldFigures,
     shown: Network,
     shown_version: u64,
     points: VecDeque<Point>,
@@ -109,6 +124,7 @@ impl Default for Figures {
             totals: Totals::default(),
             live: Live::default(),
             sold_ml_today: 0,
+            holds: HoldFigures::default(),
             shown: Network::default(),
             shown_version: 0,
             points: VecDeque::new(),
@@ -163,6 +179,7 @@ impl Figures {
             sales_ml_today: self.sold_ml_today,
             latency_us: percentiles(&window),
             totals: self.totals,
+            holds: self.holds,
             parts,
         };
         let changed = second_ended || network != self.shown;

@@ -10,7 +10,7 @@ const STALE_AFTER_US: i64 = 30_000_000;
 /// Runs a script, one word group per line, and shows what the screens would show of it.
 ///
 /// `takeover` | `live` | `open C name` | `top-up C minor` | `issue C K` | `block K` | `sale K litres` | `again K litres KEY` |
-/// `old-owner K litres` | `twice K litres` | `level S T litres` | `pass minutes` | `tick`
+/// `preauth K litres CODE` | `facts C [JSON]` | `old-owner K litres` | `twice K litres` | `level S T litres` | `pass minutes` | `tick`
 fn check(script: &str, shown: &Expect) {
     shown.assert_eq(&show(&run(script)));
 }
@@ -35,6 +35,8 @@ fn run(script: &str) -> Projection {
                 let item = world.sale(words[1], litres(2));
                 vec![item.clone(), item]
             }
+            "preauth" => vec![world.preauth(words[1], litres(2), words[3])],
+            "facts" => vec![world.facts(words[1], &words[2..].join(" "))],
             "level" => vec![world.level(words[1], words[2], litres(3))],
             "pass" => {
                 world.pass_minutes(words[1].parse().expect("minutes"));
@@ -63,6 +65,21 @@ fn replayed(mut item: Feed) -> Feed {
         }
     }
     item
+}
+
+/// Shows the detail of contract C-1 but for its cards and decisions.
+fn check_detail(script: &str, shown: &Expect) {
+    let projection = run(script);
+    let contract = projection.contracts().get(&ContractId::new("C-1").expect("a contract")).expect("known");
+    let line: Value = serde_json::to_value(projection.contract_line(contract)).expect("JSON");
+    let detail: Value = serde_json::to_value(projection.contract_detail(contract)).expect("JSON");
+    let mut lines = vec![format!("blocked {} in {}", line["blocked"], detail["time_zone"])];
+    for part in ["limits", "holds", "top_ups"] {
+        lines.extend(detail[part].as_array().expect("a list").iter().map(|entry| format!("{part} {entry}")));
+    }
+    let network: Value = serde_json::to_value(projection.network()).expect("JSON");
+    lines.push(format!("all holds {}", network["holds"]));
+    shown.assert_eq(&lines.join("\n"));
 }
 
 fn show(projection: &Projection) -> String {
@@ -120,8 +137,98 @@ fn a_sale_moves_the_balance_the_card_and_the_totals() {
             0-8 sale-3 K-9 10000 ml CARD_UNKNOWN, latency 3000
             0-7 sale-2 K-1 60000 ml LIMIT_PERIOD, latency 3000
             0-5 sale-1 K-1 60000 ml APPROVED, latency unknown
-            sold today 60000 ml, {"approved":1,"decisions":3,"declined":2,"partial":0,"readings":0,"rejected":0,"replayed":0}
+            sold today 60000 ml, {"approved":1,"decisions":3,"declined":2,"partial":0,"readings":0,"rejected":0,"replayed":0,"reprompted":0}
         "#]],
+    );
+}
+
+#[test]
+fn open_holds_are_listed_oldest_first_until_they_are_completed_reversed_or_expire() {
+    let script = "takeover
+         open C-1 Acme
+         issue C-1 K-1
+         issue C-1 K-2
+         preauth K-2 60 0-5
+         pass 7
+         preauth K-1 40 0-6
+         preauth K-1 10 0-7
+         preauth K-1 11 0-8";
+    let ended = r#"facts C-1 [{"hold_expired":{"card":"K-2","auth_code":"0-5"}},{"reversed":{"card":"K-1","auth_code":"0-7","reason":"pump broke"}},
+        {"captured":{"card":"K-1","auth_code":"0-8","site":"S-1","terminal":"T-1","pump":null,"items":[],"amount_minor":5}}]"#
+        .replace('\n', " ");
+    check_detail(
+        script,
+        &expect![[r#"
+        blocked null in "Asia/Almaty"
+        holds {"amount_minor":3000,"at_us":1740000000000000,"auth_code":"0-5","card":"K-2","expires_at_us":1740001800000000,"pan_masked":"*1234","product":"DIESEL","pump":2,"qty_ml":60000,"site":"S-1","terminal":"T-1","vehicle":"A123BC"}
+        holds {"amount_minor":2000,"at_us":1740000420000000,"auth_code":"0-6","card":"K-1","expires_at_us":1740002220000000,"pan_masked":"*1234","product":"DIESEL","pump":2,"qty_ml":40000,"site":"S-1","terminal":"T-1","vehicle":"A123BC"}
+        holds {"amount_minor":500,"at_us":1740000420000000,"auth_code":"0-7","card":"K-1","expires_at_us":1740002220000000,"pan_masked":"*1234","product":"DIESEL","pump":2,"qty_ml":10000,"site":"S-1","terminal":"T-1","vehicle":"A123BC"}
+        holds {"amount_minor":550,"at_us":1740000420000000,"auth_code":"0-8","card":"K-1","expires_at_us":1740002220000000,"pan_masked":"*1234","product":"DIESEL","pump":2,"qty_ml":11000,"site":"S-1","terminal":"T-1","vehicle":"A123BC"}
+        all holds {"ml":121000,"oldest_at_us":1740000000000000,"open":4}"#]],
+    );
+    check_detail(
+        &format!("{script}\n{ended}"),
+        &expect![[r#"
+        blocked null in "Asia/Almaty"
+        holds {"amount_minor":2000,"at_us":1740000420000000,"auth_code":"0-6","card":"K-1","expires_at_us":1740002220000000,"pan_masked":"*1234","product":"DIESEL","pump":2,"qty_ml":40000,"site":"S-1","terminal":"T-1","vehicle":"A123BC"}
+        all holds {"ml":40000,"oldest_at_us":1740000420000000,"open":1}"#]],
+    );
+}
+
+#[test]
+fn a_contract_shows_its_own_limits_with_what_is_used_of_them() {
+    let set = r#"{"limit_set":{"limit":{"id":"L-7","scope":{"group":"trucks"},"product":{"group":"DIESEL"},"measure":"money","value":90000,
+        "window":{"calendar":{"unit":"month","count":1}},"alert_left":9000},"version":1}}"#
+        .replace('\n', " ");
+    let script = format!("takeover\nopen C-1 Acme\nfacts C-1 [{set}]");
+    check_detail(
+        &script,
+        &expect![[r#"
+        blocked null in "Asia/Almaty"
+        limits {"alert_left":9000,"left":90000,"limit":"L-7","limit_value":90000,"measure":"money","product":{"group":"DIESEL"},"scope":{"group":"trucks"},"span":{"calendar":{"count":1,"unit":"month"}}}
+        all holds {"ml":0,"open":0}"#]],
+    );
+    let mut projection = run(&script);
+    let contract = ContractId::new("C-1").expect("a contract");
+    let seen = |used: i64| {
+        let view = format!(
+            r#"{{"card":"K-1","pan_masked":"*1","group":"trucks","state":"pin_locked","headroom":[{{"limit":"L-7","scope":{{"group":"trucks"}},"measure":"money",
+            "span":{{"calendar":{{"unit":"month","count":1}}}},"window":"month 2025-02 Asia/Almaty","period":661,"limit_value":90000,"used":{used},"held":500,"left":0}}]}}"#
+        );
+        serde_json::from_str(&view).expect("a card")
+    };
+    let place = projection.contracts.place(&contract).expect("known");
+    projection.apply_card(place, seen(30_000));
+    let detail: Value =
+        serde_json::to_value(projection.contract_detail(projection.contracts().at(place))).expect("JSON");
+    expect![[r#"
+        {"alert_left":9000,"ends_at_us":1740769200000000,"held":500,"left":59500,"limit":"L-7","limit_value":90000,"measure":"money","product":{"group":"DIESEL"},"scope":{"group":"trucks"},"span":{"calendar":{"count":1,"unit":"month"}},"used":30000,"window":"month 2025-02 Asia/Almaty"}
+        {"card":"K-1","group":"trucks","headroom":[],"pan_masked":"*1","state":"pin_locked"}"#]].assert_eq(&format!("{}\n{}", detail["limits"][0], detail["cards"][0]));
+    let line: Value = serde_json::to_value(projection.contract_line(projection.contracts().at(place))).expect("JSON");
+    assert_eq!(line["blocked_cards"], 1, "a card with a locked PIN cannot buy");
+}
+
+#[test]
+fn a_contract_that_spends_evenly_is_told_when_it_will_be_blocked() {
+    // 19 February 2025, a Thursday in Almaty at 02:20; a purchase of 20 litres every three hours for five days.
+    let buys = "sale K-1 2\npass 180\n".repeat(40);
+    let projection = run(&format!("takeover\nopen C-1 Acme\nissue C-1 K-1\ntop-up C-1 10000\n{buys}"));
+    let contract = projection.contracts().get(&ContractId::new("C-1").expect("a contract")).expect("known");
+    let line: Value = serde_json::to_value(projection.forecast_line(contract)).expect("JSON");
+    expect![[r#"{"available":6000,"blocks_at_local":"2025-03-04T06:50:00","blocks_at_us":1741053000000000,"now_us":1740421200000000,"outlook":"runs_out","pay_by_local":"2025-03-03T16:00:00","pay_by_us":1740999600000000,"per_day_minor":820,"time_zone":"Asia/Almaty"}"#]].assert_eq(&line.to_string());
+}
+
+#[test]
+fn money_that_came_in_waits_for_the_banks_register_and_a_block_says_who_set_it() {
+    check_detail(
+        r#"takeover
+         open C-1 Acme
+         top-up C-1 5000
+         facts C-1 [{"register_matched":{"line":{"date":"2025-02-20","reference":"wire","amount_minor":5000},"outcome":"matched","credited_minor":5000}},{"contract_blocked":{"actor":"issuer_credit","reason":"overdue"}}]"#,
+        &expect![[r#"
+            blocked {"actor":"issuer_credit","reason":"overdue"} in "Asia/Almaty"
+            top_ups {"amount_minor":5000,"at_us":1740000000000000,"reference":"wire","register_day":"2025-02-20","register_minor":5000,"state":"register_matched"}
+            all holds {"ml":0,"open":0}"#]],
     );
 }
 
@@ -138,7 +245,7 @@ fn a_record_of_a_replaced_owner_and_a_repeated_offset_change_nothing() {
             C-1 Acme: -1000, 1 cards, 0 blocked, today 1/0
               K-1 active, 80000 ml left
             0-5 sale-2 K-1 20000 ml APPROVED, latency unknown
-            sold today 20000 ml, {"approved":1,"decisions":1,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":0}
+            sold today 20000 ml, {"approved":1,"decisions":1,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":0,"reprompted":0}
         "#]],
     );
 }
@@ -156,7 +263,7 @@ fn a_repeat_of_an_answer_is_shown_but_not_counted_as_a_decision() {
               K-1 active, 90000 ml left
             0-4 sale-1 K-1 0 ml APPROVED again, latency unknown
             0-3 sale-1 K-1 10000 ml APPROVED, latency unknown
-            sold today 10000 ml, {"approved":1,"decisions":1,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":1}
+            sold today 10000 ml, {"approved":1,"decisions":1,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":1,"reprompted":0}
         "#]],
     );
 }
@@ -181,7 +288,7 @@ fn todays_figures_begin_again_at_midnight_utc() {
             0-7 sale-3 K-2 30000 ml APPROVED, latency unknown
             0-6 sale-2 K-2 20000 ml APPROVED, latency unknown
             0-5 sale-1 K-1 10000 ml APPROVED, latency unknown
-            sold today 30000 ml, {"approved":3,"decisions":3,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":0}
+            sold today 30000 ml, {"approved":3,"decisions":3,"declined":0,"partial":0,"readings":0,"rejected":0,"replayed":0,"reprompted":0}
         "#]],
     );
 }
@@ -205,7 +312,7 @@ fn a_gauge_that_stays_silent_is_marked() {
             S-1/1 8950000 ml
             S-1/2 7990000 ml stale
             S-2/1 6950000 ml
-            sold today 0 ml, {"approved":0,"decisions":0,"declined":0,"partial":0,"readings":8,"rejected":0,"replayed":0}
+            sold today 0 ml, {"approved":0,"decisions":0,"declined":0,"partial":0,"readings":8,"rejected":0,"replayed":0,"reprompted":0}
         "#]],
     );
 }

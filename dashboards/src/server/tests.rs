@@ -271,17 +271,35 @@ async fn the_api_answers_what_is_known_and_says_what_is_wrong() {
     let items =
         vec![running.world.sale("K-1", 60), running.world.sale("K-1", 60), running.world.level("S-1", "3", 9_000)];
     running.tell(items).await;
+    let preauth = vec![running.world.preauth("K-1", 20, "0-77")];
+    running.tell(preauth).await;
     running.get_until("/api/v1/tanks?site=S-1", r#""volume_ml":9000000"#).await;
     // Totals follow with the next tick.
     running.get_until("/api/v1/network", r#""declined":1"#).await;
     for (path, status, part) in [
         ("/api/v1/network", 200, r#""name":"screens""#),
-        ("/api/v1/decisions?contract=C-1&limit=1", 200, "LIMIT_PERIOD"),
+        ("/api/v1/decisions?contract=C-1&verdict=decline&limit=1", 200, "LIMIT_PERIOD"),
         ("/api/v1/decisions/sale-1", 200, r#""iso39":"000""#),
-        ("/api/v1/decisions/sale-1", 200, r#""text":{"cashier":"see manager","manager":"60 L asked"}"#),
+        (
+            "/api/v1/decisions/sale-1",
+            200,
+            r#""text":{"cashier":{"en":"see manager","kk":"менеджерге","ru":"к менеджеру"},"manager":{"en":"60 L asked","kk":"60 л сұралды","ru":"запрошено 60 л"}}"#,
+        ),
+        ("/api/v1/decisions?verdict=approve", 200, "sale-1"),
+        ("/api/v1/decisions?verdict=reprompt", 200, r#"{"decisions":[]}"#),
+        ("/api/v1/decisions?verdict=perhaps", 400, "error"),
+        (
+            "/api/v1/holds",
+            200,
+            r#""open":1,"holds":[{"contract":"C-1","contract_name":"Acme","currency":"RUB","auth_code":"0-77""#,
+        ),
+        ("/api/v1/holds?contract=C-1&limit=0", 200, r#"{"open":1,"holds":[]}"#),
+        ("/api/v1/holds?contract=C-2", 404, "contract C-2 is not known"),
         ("/api/v1/contracts?search=acm", 200, r#""contract":"C-1""#),
         ("/api/v1/contracts?after=C-1", 200, r#"{"contracts":[]}"#),
         ("/api/v1/contracts/C-1", 200, r#""left":40000"#),
+        ("/api/v1/contracts/C-1/forecast", 200, r#""outlook":"no_history""#),
+        ("/api/v1/contracts/C-2/forecast", 404, "contract C-2 is not known"),
         ("/api/v1/cards/K-1", 200, r#""contract_name":"Acme""#),
         ("/api/v1/tanks?site=S-2", 200, r#"{"tanks":[]}"#),
         ("/api/v1/sites/S-1", 200, r#""tank":"3""#),

@@ -57,24 +57,51 @@ const tanks = new Map();
 const decisions = [];
 const touch = (entry) => Object.assign(entry, { version: ++version });
 
-const cap = (kind, limit, unit) => ({ limit: `daily ${kind}`, measure: kind, window: "day 2026-01-14 Asia/Almaty", limit_value: limit * unit, used: 0, held: 0, left: limit * unit });
+const endOfDay = () => (Math.floor(networkUs() / 86_400e6) + 1) * 86_400e6;
+const cap = (card, kind, limit, unit) => ({ limit: `${card}:daily-${kind}`, scope: { card }, measure: kind, span: { calendar: { unit: "day", count: 1 } }, window: "day 2026-01-14 Asia/Almaty", ends_at_us: endOfDay(), limit_value: limit * unit, used: 0, held: 0, left: limit * unit });
+const wide = (limit, scope, measure, span, value, part, more = {}) => {
+  const [used, held] = [Math.round(value * part), measure === "count" ? 1 : Math.round(value * 0.06)];
+  return { limit, scope, measure, span, window: "since Monday", ends_at_us: span.calendar ? endOfDay() + 86_400e6 * 3 : undefined, limit_value: value, used, held, left: value - used - held, alert_left: Math.round(value / 10), ...more };
+};
+const PEOPLE = ["Aigul Akhmetova", "Bolat Kim", "Olga Petrova", "Timur Nurlanov"];
+/** Texts in three languages. */
+const three = (en, ru, kk) => ({ en, ru, kk });
+const holdsOf = (detail) => detail.holds.sort((a, b) => a.at_us - b.at_us);
 for (let index = 0; !empty && index < Number(options.contracts); index += 1) {
   const id = `C-${String(index + 1).padStart(4, "0")}`;
   const cards = index % 17 === 0 ? between(200, 900) : between(1, 60);
   const currency = index % 5 === 0 ? "RUB" : "KZT";
   const own = between(-200_000, 90_000_000);
   const credit = random() < 0.4 ? between(0, 30) * 1_000_000 : 0;
-  const line = { contract: id, name: `${pick(WORDS)} ${pick(TRADES)} ${index + 1}`, currency, own: Math.max(own, -credit), credit, held: 0, cards, blocked_cards: 0, approved_today: 0, declined_today: 0, last_at_us: 0 };
+  const line = { contract: id, name: `${pick(WORDS)} ${pick(TRADES)} ${index + 1}`, currency, own: Math.max(own, -credit), credit, held: 0, unbilled: between(0, 3_000_000), cards, blocked_cards: 0, approved_today: 0, declined_today: 0, last_at_us: 0 };
   if (index % 41 === 3) Object.assign(line, { own: -credit });
   if (index % 29 === 5) Object.assign(line, { own: between(100_000, 900_000), credit: 12_000_000, held: 11_000_000 });
-  line.available = line.own + line.credit - line.held;
+  if (index % 23 === 7) Object.assign(line, { credit: 40_000_000, own: -between(27_000_000, 39_000_000), unbilled: 400_000 });
+  if (index === 4) line.blocked = { actor: "issuer_credit", reason: "invoice 1204 is overdue" };
+  line.available = line.own + line.credit - line.held - line.unbilled;
   const list = Array.from({ length: Math.min(cards, 220) }, (_, number) => ({
-    card: `tok-${id}-${number}`, pan_masked: `7005********${String(between(1000, 9999))}`, vehicle: `${between(100, 999)} ABC ${between(1, 17)}`,
-    state: random() < 0.04 ? "blocked" : "active", headroom: [cap("volume", between(1, 5) * 100, 1000), cap("money", between(2, 9) * 10_000, 100)],
+    card: `tok-${id}-${number}`, pan_masked: `7005********${String(between(1000, 9999))}`, vehicle: `${between(100, 999)}ABC${between(1, 17)}`, group: number % 3 ? "trucks" : "cars", driver: `D-${number}`,
+    state: random() < 0.04 ? pick(["blocked", "pin_locked", "lost"]) : "active", headroom: [cap(`tok-${id}-${number}`, "volume", between(1, 5) * 100, 1000), cap(`tok-${id}-${number}`, "money", between(2, 9) * 10_000, 100)],
   }));
-  line.blocked_cards = list.filter((card) => card.state === "blocked").length;
+  const limits = [
+    wide("L-month", "contract", "money", { calendar: { unit: "month", count: 1 } }, 250_000_000, random()),
+    wide("L-trucks-week", { group: "trucks" }, "volume", { calendar: { unit: "week", count: 1 } }, 9_000_000, random() * 0.9, { product: { group: "DIESEL" } }),
+    wide("L-vehicle-0", { vehicle: list[0]?.vehicle ?? "A" }, "volume", { calendar: { unit: "week", count: 1 } }, 400_000, 0.97),
+    wide("L-driver-0", { driver: pick(PEOPLE) }, "count", { calendar: { unit: "day", count: 1 } }, 4, 0.5, { mode: "flag", alert_left: undefined }),
+    wide("L-half-day", "contract", "money", { rolling: { secs: 43_200 } }, 30_000_000, 0.4, { mode: "flag", window: "last 12 h" }),
+    { limit: "L-new", scope: { group: "cars" }, measure: "count", span: { calendar: { unit: "day", count: 1 } }, limit_value: 12, left: 12 },
+  ];
+  const day = (back) => new Date(networkUs() / 1000 - back * 86_400_000).toISOString().slice(0, 10);
+  const top_ups = [
+    { at_us: networkUs() - 3_600e6, reference: "PO-88213", amount_minor: 35_000_000, payer: line.name, state: "credited" },
+    { at_us: networkUs() - 86_400e6, reference: "PO-88102", amount_minor: 12_500_000, payer: line.name, state: "register_matched", register_day: day(1), register_minor: 12_500_000 },
+    { at_us: networkUs() - 2 * 86_400e6, reference: "PO-87990", amount_minor: 20_000_000, payer: line.name, state: "amount_differs", register_day: day(2), register_minor: 19_600_000 },
+    { at_us: networkUs() - 3 * 86_400e6, reference: "PO-87654", amount_minor: 8_000_000, payer: line.name, state: "register_missing" },
+    { at_us: networkUs() - 3 * 86_400e6, reference: "0000417", payer: "Unknown LLP", register_day: day(3), register_minor: 4_100_000 },
+  ];
+  line.blocked_cards = list.filter((card) => card.state !== "active").length;
   contracts.set(id, touch({ line }));
-  details.set(id, touch({ cards: list, decisions: [] }));
+  details.set(id, touch({ cards: list, decisions: [], limits, holds: [], top_ups, legal_entity: `${line.name} LLP`, holding: index % 9 === 0 ? "Great Steppe Holding" : undefined }));
 }
 for (let site = 1; !empty && site <= Number(options.sites); site += 1) {
   const name = `ST-${String(site).padStart(3, "0")}`;
@@ -87,7 +114,7 @@ for (let site = 1; !empty && site <= Number(options.sites); site += 1) {
   }
 }
 
-const totals = { decisions: 0, approved: 0, partial: 0, declined: 0, readings: 0, replayed: 0, rejected: 0 };
+const totals = { decisions: 0, approved: 0, partial: 0, declined: 0, reprompted: 0, readings: 0, replayed: 0, rejected: 0 };
 const history = [];
 let soldMl = 0;
 let offset = 0;
@@ -104,33 +131,45 @@ function decide() {
   let qty = between(8, 140) * 1000 + between(0, 100) * 10;
   let amount = Math.round((qty * fuel.price) / 1000);
   const limit = card.headroom[0];
-  let [verdict, code, manager, cashier, binding, risk] = ["approve", "APPROVED", "approved", "Approved", undefined, []];
-  const decline = (why, text) => ([verdict, code, manager, cashier] = ["decline", why, text, "Declined. Please use another means of payment"]);
-  if (card.state === "blocked") decline("CARD_BLOCKED", `card is blocked since 12 January: lost`);
+  const approved = three("Approved", "Одобрено", "Мақұлданды");
+  let [verdict, code, manager, cashier, binding, risk] = ["approve", "APPROVED", approved, approved, undefined, []];
+  const decline = (why, ...text) => ([verdict, code, manager, cashier] = ["decline", why, three(...text), three("Declined. Call your fleet office", "Отказ. Позвоните в свой автопарк", "Қабылданбады. Автопаркке хабарласыңыз")]);
+  if (card.state !== "active") decline("CARD_BLOCKED", "Card is blocked by the fleet: the driver cannot find it.", "Карта заблокирована клиентом: водитель не может её найти.", "Картаны клиент бұғаттаған: жүргізуші оны таба алмай отыр.");
+  else if (random() < 0.015) [verdict, code, manager, cashier] = ["reprompt", "PROMPT_MISSING", three("The odometer was not entered.", "Не введён одометр.", "Одометр енгізілмеген."), three("Enter: odometer", "Введите: одометр", "Енгізіңіз: одометр")];
   else if (random() < 0.01) {
-    risk = [{ rule: "impossible_travel", mode: "decline", value: "612 km in 9 min, at most 140 km/h" }];
-    decline("FRAUD_TRAVEL", "612 km from the last purchase 9 min ago: impossible at 140 km/h");
+    risk = [{ rule: "impossible_travel", mode: "decline", measured: { travel: { km: 612, minutes: 9, kmh: 4080, kmh_most: 140 } } }];
+    decline("FRAUD_TRAVEL", "612 km from the last purchase 9 min ago: this needs a look.", "612 км от прошлой покупки 9 мин назад: стоит проверить.", "9 мин бұрынғы сатып алудан 612 км: тексеру керек.");
   } else if (line.available < amount) {
-    binding = { limit: "balance", measure: "money", window: "now", limit_value: line.own + line.credit, used: 0, held: line.held, left: line.available };
-    decline("FUNDS", `available ${(line.available / 100).toFixed(2)} ${line.currency}, asked ${(amount / 100).toFixed(2)} ${line.currency}`);
+    binding = { limit: "balance", scope: "contract", measure: "money", span: "lifetime", window: "now", limit_value: line.own + line.credit, used: line.unbilled, held: line.held, left: line.available };
+    const [left, asked] = [(line.available / 100).toFixed(2), (amount / 100).toFixed(2)];
+    decline("FUNDS", `${left} ${line.currency} is available, ${asked} was asked.`, `Доступно ${left} ${line.currency}, запрошено ${asked}.`, `Қолжетімді ${left} ${line.currency}, сұралғаны ${asked}.`);
   } else if (limit.left <= 0) {
     binding = limit;
-    decline("LIMIT_PERIOD", `daily volume of ${limit.limit_value / 1000} L is used up`);
+    const most = limit.limit_value / 1000;
+    decline("LIMIT_PERIOD", `Today's limit of ${most} L is used up.`, `Дневной лимит ${most} л исчерпан.`, `Күндік ${most} л лимит таусылды.`);
   } else if (limit.left < qty) {
-    [verdict, code, manager, cashier, binding] = ["partial", "APPROVED", `cut to what is left of ${limit.limit_value / 1000} L a day`, "Approved for less", { ...limit }];
+    [verdict, code, manager, cashier, binding] = ["partial", "APPROVED", three(`Cut to what is left of ${limit.limit_value / 1000} L today.`, `Урезано до остатка дневного лимита ${limit.limit_value / 1000} л.`, `Күндік ${limit.limit_value / 1000} л лимитінің қалдығына дейін қысқартылды.`), three(`Approved for ${Math.floor(limit.left / 1000)} L`, `Одобрено на ${Math.floor(limit.left / 1000)} л`, `${Math.floor(limit.left / 1000)} л мақұлданды`), { ...limit }];
     qty = limit.left;
     amount = Math.round((qty * fuel.price) / 1000);
   } else if (random() < 0.02) {
-    risk = [{ rule: "velocity", mode: "flag", value: "5 purchases in 10 min, at most 3" }];
-    code = "APPROVED_FLAGGED";
+    risk = [{ rule: "velocity", mode: "flag", measured: { velocity: { purchases: 5, minutes: 10, unusual_from: 4 } } }];
+    [code, manager] = ["APPROVED_FLAGGED", three("Approved: 5 purchases in 10 min need a look.", "Одобрено: 5 покупок за 10 мин, стоит проверить.", "Мақұлданды: 10 минутта 5 сатып алу, тексеру керек.")];
   }
   totals.decisions += 1;
-  totals[{ approve: "approved", partial: "partial", decline: "declined" }[verdict]] += 1;
+  totals[{ approve: "approved", partial: "partial", decline: "declined", reprompt: "reprompted" }[verdict]] += 1;
   if (verdict === "decline") line.declined_today += 1;
-  else {
+  else if (verdict !== "reprompt") {
     line.approved_today += 1;
-    line.own -= amount;
-    line.available = line.own + line.credit - line.held;
+    line.unbilled += amount;
+    if (random() < 0.3) {
+      detail.holds.push({ auth_code: `${offset % 4}-${offset}`, at_us: networkUs(), expires_at_us: networkUs() + 1_800e6, card: card.card, pan_masked: card.pan_masked, vehicle: card.vehicle, site: "ST-001", terminal: "ST-001-T1", pump: 3, product: fuel.code, qty_ml: qty, amount_minor: amount });
+      line.held += amount;
+    }
+    for (const hold of detail.holds.filter((each) => random() < 0.2 || networkUs() > each.expires_at_us + 120e6)) {
+      detail.holds.splice(detail.holds.indexOf(hold), 1);
+      line.held -= hold.amount_minor;
+    }
+    line.available = line.own + line.credit - line.held - line.unbilled;
     soldMl += qty;
     for (const each of card.headroom) {
       each.used += each.measure === "volume" ? qty : amount;
@@ -143,7 +182,7 @@ function decide() {
   Object.assign(line, { last_at_us: at });
   Object.assign(card, { last_at_us: at });
   const site = `ST-${String(between(1, Number(options.sites) + 1)).padStart(3, "0")}`;
-  const decision = { id: `${offset % 4}-${offset}`, idem: `idem-${offset}`, at_us: at, seen_us: nowUs(), site, terminal: `${site}-T1`, pump: between(1, 9), contract: line.contract, contract_name: line.name, card: card.card, pan_masked: card.pan_masked, kind: "sale", verdict, code, manager, cashier, product: fuel.code, qty_ml: qty, amount_minor: amount, currency: line.currency, latency_us: latency, risk, replayed: false };
+  const decision = { id: `${offset % 4}-${offset}`, idem: `idem-${offset}`, at_us: at, seen_us: nowUs(), site, terminal: `${site}-T1`, pump: between(1, 9), contract: line.contract, contract_name: line.name, card: card.card, pan_masked: card.pan_masked, vehicle: card.vehicle, driver: card.driver, auth_code: `${offset % 4}-${offset}`, pieces: random() < 0.05 ? 2 : undefined, kind: "sale", verdict, code, manager, cashier, product: fuel.code, qty_ml: qty, amount_minor: amount, currency: line.currency, latency_us: latency, risk, replayed: false };
   if (binding) decision.binding = { ...binding };
   offset += 1;
   detail.cards = [card, ...detail.cards.filter((each) => each !== card)];
@@ -166,11 +205,14 @@ function read(entry) {
   touch(entry);
 }
 
+const allHolds = () =>
+  [...details].flatMap(([contract, detail]) => detail.holds.map((hold) => ({ ...hold, contract, contract_name: contracts.get(contract).line.name, currency: contracts.get(contract).line.currency }))).sort((a, b) => a.at_us - b.at_us);
+
 function network(points) {
   const sorted = [...recent].sort((a, b) => a - b);
   const at = (part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
   return {
-    now_us: nowUs(), ...rates, sales_ml_today: soldMl, latency_us: { p50: at(0.5), p99: at(0.99), samples: sorted.length }, totals, history: points,
+    now_us: nowUs(), ...rates, sales_ml_today: soldMl, latency_us: { p50: at(0.5), p99: at(0.99), samples: sorted.length }, totals, holds: { open: allHolds().length, ml: allHolds().reduce((sum, hold) => sum + hold.qty_ml, 0), oldest_at_us: allHolds()[0]?.at_us }, history: points,
     parts: [
       { name: "Kafka", ok: true, detail: "4 partitions, caught up" },
       { name: "MQTT", ok: true, detail: "connected" },
@@ -182,8 +224,9 @@ function network(points) {
 }
 
 const detailOf = (id) => {
-  const detail = details.get(id) ?? { cards: [], decisions: [] };
-  return { contract: id, cards: detail.cards.slice(0, 200), more_cards: Math.max(0, (contracts.get(id)?.line.cards ?? 0) - 200), decisions: detail.decisions };
+  const detail = details.get(id) ?? { cards: [], decisions: [], limits: [], holds: [], top_ups: [] };
+  const { limits, top_ups, legal_entity, holding } = detail;
+  return { contract: id, legal_entity, holding, time_zone: "Asia/Almaty", limits, more_limits: 0, holds: holdsOf(detail).slice(0, 100), more_holds: 0, top_ups, cards: detail.cards.slice(0, 200), more_cards: Math.max(0, (contracts.get(id)?.line.cards ?? 0) - 200), decisions: detail.decisions };
 };
 const since = (entries, token) => [...entries].filter((entry) => entry.version > token).map((entry) => entry.line);
 
@@ -245,6 +288,20 @@ const http = createServer((request, response) => {
   if (decided) {
     const detail = [...details.values()].find((each) => each.decisions.some((line) => line.idem === decodeURIComponent(decided[1])));
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ source: "memory", decision: { headroom: detail?.cards[0]?.headroom ?? [] } }));
+    return;
+  }
+  if (path === "/api/v1/holds") {
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ open: allHolds().length, holds: allHolds().slice(0, 100) }));
+    return;
+  }
+  const forecast = /^\/api\/v1\/contracts\/(.+)\/forecast$/.exec(path);
+  if (forecast) {
+    const iso = (us) => new Date(us / 1000 + 5 * 3_600_000).toISOString().slice(0, 19);
+    const days = forecast[1].endsWith("8") ? 2 : forecast[1].endsWith("1") ? 0.4 : 12;
+    const [now, blocks] = [networkUs(), networkUs() + days * 86_400e6];
+    const line = { outlook: "runs_out", now_us: now, time_zone: "Asia/Almaty", available: 1, per_day_minor: 2_345_600, blocks_at_us: blocks, blocks_at_local: iso(blocks) };
+    if (days > 1) Object.assign(line, { pay_by_us: blocks - 40_000e6, pay_by_local: iso(blocks - 40_000e6) });
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(line));
     return;
   }
   const file = options.dist && join(options.dist, normalize(path === "/" ? "/index.html" : path));

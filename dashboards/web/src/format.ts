@@ -1,3 +1,5 @@
+import { language, plural, t } from "./lang.svelte";
+
 /**
  * Integers of the wire as people read them. Thousands are set apart with a narrow space, units with a full one; neither
  * breaks.
@@ -23,7 +25,8 @@ function number(value: number, digitsMin: number, digitsMax: number): string {
     formats.set(key, format);
   }
   const text = format.format(value);
-  return text.replaceAll(",", SPACE).replace("-", MINUS);
+  const spaced = text.replaceAll(",", SPACE).replace("-", MINUS);
+  return language.code === "en" ? spaced : spaced.replace(".", ",");
 }
 
 export const count = (value: number): string => number(value, 0, 0);
@@ -44,27 +47,31 @@ export function rate(perSecond: number): string {
 /** A latency or another short time: `850 µs`, `3.1 ms`, `1.2 s`. */
 export function duration(us: number): Figure {
   if (!Number.isFinite(us) || us < 0) return { value: NONE, unit: "" };
-  if (us < 1_000) return { value: count(us), unit: "µs" };
-  if (us < 10_000) return { value: number(us / 1_000, 1, 1), unit: "ms" };
-  if (us < 1_000_000) return { value: count(us / 1_000), unit: "ms" };
-  if (us < 60_000_000) return { value: number(us / 1_000_000, 1, 1), unit: "s" };
-  return { value: count(us / 60_000_000), unit: "min" };
+  if (us < 1_000) return { value: count(us), unit: t("µs", "мкс", "мкс") };
+  if (us < 10_000) return { value: number(us / 1_000, 1, 1), unit: t("ms", "мс", "мс") };
+  if (us < 1_000_000) return { value: count(us / 1_000), unit: t("ms", "мс", "мс") };
+  if (us < 60_000_000) return { value: number(us / 1_000_000, 1, 1), unit: t("s", "с", "с") };
+  return { value: count(us / 60_000_000), unit: t("min", "мин", "мин") };
 }
 
+const litre = (): string => t("L", "л", "л");
+
 /** Whole litres, for tanks and sums. */
-export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}L`;
+export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}${litre()}`;
 
 /** A flow: litres an hour, cubic metres where a lorry fills the tank. */
 export const flow = (mlPerHour: number): string =>
-  Math.abs(mlPerHour) >= 9_950_000 ? `${count(mlPerHour / 1_000_000)}${UNIT_SPACE}m³/h` : `${litres(mlPerHour)}/h`;
+  Math.abs(mlPerHour) >= 9_950_000
+    ? `${count(mlPerHour / 1_000_000)}${UNIT_SPACE}${t("m³/h", "м³/ч", "м³/сағ")}`
+    : `${litres(mlPerHour)}${t("/h", "/ч", "/сағ")}`;
 
 /** Litres as a pump shows them. */
-export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${UNIT_SPACE}L`;
+export const soldLitres = (ml: number): string => `${number(ml / 1_000, 2, 2)}${UNIT_SPACE}${litre()}`;
 
 export function manyLitres(ml: number): Figure {
   const amount = ml / 1_000;
-  if (Math.abs(amount) >= 1_000_000) return { value: number(amount / 1_000_000, 2, 2), unit: "million L" };
-  return { value: count(amount), unit: "L" };
+  if (Math.abs(amount) >= 1_000_000) return { value: number(amount / 1_000_000, 2, 2), unit: t("million L", "млн л", "млн л") };
+  return { value: count(amount), unit: litre() };
 }
 
 const sign = (currency: string): string => SIGNS[currency] ?? currency;
@@ -99,12 +106,24 @@ export function finePercent(part: number, whole: number): string {
 }
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const dayFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
+/** Made when a language is first used. */
+const dayFormats = new Map<string, Intl.DateTimeFormat>();
+function dayFormat(): Intl.DateTimeFormat {
+  const locale = { en: "en-GB", ru: "ru", kk: "kk" }[language.code];
+  let format = dayFormats.get(locale);
+  if (!format) {
+    format = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short" });
+    dayFormats.set(locale, format);
+  }
+  return format;
+}
 
 /** Time of day in the viewer's zone. */
 export const clock = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000) : NONE);
+/** A day and a time of day, for what is far from now. */
+export const dayAndClock = (us: number): string => (us > 0 ? `${day(us)} ${clockMinutes(us)}` : NONE);
 export const clockMinutes = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000).slice(0, 5) : NONE);
-export const day = (us: number): string => (us > 0 ? dayFormat.format(us / 1_000) : NONE);
+export const day = (us: number): string => (us > 0 ? dayFormat().format(us / 1_000) : NONE);
 
 /** The viewer's distance from UTC at that moment, as in `UTC+05:00`. */
 export function utcOffset(minutesEast: number): string {
@@ -126,11 +145,22 @@ export function moment(us: number): string {
 /** How long something has lasted: `12 s`, `4 min`, `3 h`, `2 days`. */
 export function lasting(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000));
-  if (seconds < 90) return `${seconds}${UNIT_SPACE}s`;
-  if (seconds < 90 * 60) return `${Math.round(seconds / 60)}${UNIT_SPACE}min`;
-  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)}${UNIT_SPACE}h`;
-  return `${Math.round(seconds / 86_400)}${UNIT_SPACE}days`;
+  if (seconds < 90) return `${seconds}${UNIT_SPACE}${t("s", "с", "с")}`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)}${UNIT_SPACE}${t("min", "мин", "мин")}`;
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)}${UNIT_SPACE}${t("h", "ч", "сағ")}`;
+  return days(Math.round(seconds / 86_400));
+}
+
+function days(many: number): string {
+  return `${many}${UNIT_SPACE}${t(many === 1 ? "day" : "days", plural(many, ["день", "дня", "дней"]), "күн")}`;
+}
+
+/** The length of a rolling window: `12 h`, `7 days`. */
+export function stretch(secs: number): string {
+  if (secs % 86_400 === 0 && secs > 86_400) return days(secs / 86_400);
+  if (secs % 3_600 === 0) return `${secs / 3_600}${UNIT_SPACE}${t("h", "ч", "сағ")}`;
+  return `${Math.round(secs / 60)}${UNIT_SPACE}${t("min", "мин", "мин")}`;
 }
 
 export const degrees = (tenths: number): string => `${number(tenths / 10, 1, 1)}${UNIT_SPACE}°C`;
-export const millimetres = (mm: number): string => `${count(mm)}${UNIT_SPACE}mm`;
+export const millimetres = (mm: number): string => `${count(mm)}${UNIT_SPACE}${t("mm", "мм", "мм")}`;

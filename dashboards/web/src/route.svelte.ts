@@ -3,12 +3,14 @@ export type Route =
   | { at: "page" }
   | { at: "decision"; id: string }
   | { at: "contract"; contract: string }
-  | { at: "tank"; site: string; tank: string };
+  | { at: "tank"; site: string; tank: string }
+  | { at: "holds" };
 
 export function parse(hash: string): Route {
   const [, at, first, second] = hash.split("/").map(decoded);
   if (at === "decision" && first) return { at, id: first };
   if (at === "contract" && first) return { at, contract: first };
+  if (at === "holds") return { at };
   if (at === "tank" && first && second) return { at, site: first, tank: second };
   return { at: "page" };
 }
@@ -24,6 +26,7 @@ function decoded(part: string): string {
 const address = (...parts: string[]): string => `#/${parts.map(encodeURIComponent).join("/")}`;
 export const toDecision = (id: string): string => address("decision", id);
 export const toContract = (contract: string): string => address("contract", contract);
+export const HOLDS = address("holds");
 export const toTank = (site: string, tank: string): string => address("tank", site, tank);
 
 class Router {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { ContractLine, DecisionLine, TankLine } from "./live/protocol";
+import type { ContractLine, DecisionLine, Headroom, TankLine } from "./live/protocol";
 import * as trouble from "./trouble";
 
 const contract = (id: string, own: number, credit: number, held = 0, last = 0): ContractLine => ({
-  contract: id, name: `Fleet ${id}`, currency: "RUB", own, credit, held, available: own + credit - held, cards: 1,
+  contract: id, name: `Fleet ${id}`, currency: "RUB", own, credit, held, unbilled: 0, available: own + credit - held, cards: 1,
   blocked_cards: 0, approved_today: 0, declined_today: 0, last_at_us: last,
 });
 const tank = (site: string, id: string, part: number, more: Partial<TankLine> = {}): TankLine => ({
@@ -40,6 +40,27 @@ describe("contracts", () => {
   it("by activity the latest comes first", () => {
     const lines = [contract("a", 1, 0, 0, 10), contract("b", 1, 0, 0, 20)];
     expect(trouble.ordered(lines, "activity", "", usual).map((line) => line.contract)).toEqual(["b", "a"]);
+  });
+});
+
+describe("credit", () => {
+  it("is used by what own money does not cover", () => {
+    expect(trouble.creditUsed(contract("a", 500, 0))).toBeNull();
+    expect(trouble.creditUsed(contract("a", 500, 1_000))).toBe(0);
+    expect(trouble.creditUsed({ ...contract("a", -300, 1_000, 200), unbilled: 250 })).toBe(0.75);
+    expect(trouble.creditUsed(contract("a", -1_200, 1_000))).toBe(1.2);
+  });
+});
+
+describe("limits", () => {
+  const limit: Headroom = { limit: "L", scope: "contract", measure: "volume", span: { calendar: { unit: "day", count: 1 } }, ends_at_us: 100, limit_value: 50, used: 30, held: 5, left: 15 };
+  it("are fresh again when their window has ended", () => {
+    expect(trouble.standing(limit, 99)).toEqual({ used: 30, held: 5, left: 15, known: true });
+    expect(trouble.standing(limit, 100)).toEqual({ used: 0, held: 0, left: 50, known: true });
+  });
+  it("say so when nothing is known of their usage", () => {
+    const { used: _, held: __, ends_at_us: ___, ...unseen } = limit;
+    expect(trouble.standing({ ...unseen, left: 50 }, 1e9)).toEqual({ used: 0, held: 0, left: 50, known: false });
   });
 });
 

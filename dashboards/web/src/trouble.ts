@@ -1,5 +1,5 @@
 /** Which contracts and tanks need someone: pure rules, the same for lists, counts and colours. */
-import type { ContractLine, DecisionLine, TankLine } from "./live/protocol";
+import type { ContractLine, DecisionLine, Headroom, TankLine } from "./live/protocol";
 import { product } from "./products";
 
 /** A contract is short when it can pay fewer purchases than this … */
@@ -18,6 +18,17 @@ export type Purse = "empty" | "short" | "fine";
 /** What the contract could spend if nothing were held. */
 export const spendingPower = (line: ContractLine): number => Math.max(0, line.own) + line.credit;
 
+/** How much of the credit line is in use, 0 to 1 and beyond; `null` without one. */
+export const creditUsed = (line: ContractLine): number | null =>
+  line.credit > 0 ? Math.max(0, line.held + line.unbilled - line.own) / line.credit : null;
+
+/** What is left of a limit at `nowUs`: a calendar window that has ended is fresh again. */
+export function standing(limit: Headroom, nowUs: number): { used: number; held: number; left: number; known: boolean } {
+  const over = limit.ends_at_us !== undefined && nowUs >= limit.ends_at_us;
+  if (over) return { used: 0, held: 0, left: limit.limit_value, known: true };
+  return { used: limit.used ?? 0, held: limit.held ?? 0, left: limit.left, known: limit.used !== undefined };
+}
+
 /** What a purchase usually costs, in minor units by currency. */
 export type Typical = ReadonlyMap<string, number>;
 
@@ -25,7 +36,7 @@ export type Typical = ReadonlyMap<string, number>;
 export function typical(recent: readonly DecisionLine[]): Typical {
   const amounts = new Map<string, number[]>();
   for (const line of recent) {
-    if (line.verdict === "decline" || !line.currency || !line.amount_minor || line.amount_minor <= 0) continue;
+    if (line.verdict === "decline" || line.verdict === "reprompt" || !line.currency || !line.amount_minor || line.amount_minor <= 0) continue;
     const known = amounts.get(line.currency);
     if (known) known.push(line.amount_minor);
     else amounts.set(line.currency, [line.amount_minor]);

@@ -5,12 +5,13 @@ import { read, type DecisionLine, type HistoryPoint, type Network, type Snapshot
 const point = (second: number): HistoryPoint => ({ t_us: second * 1e6, events_per_s: second, decisions_per_s: 1, p50_us: 1, p99_us: 2 });
 const network = (history: HistoryPoint[]): Network => ({
   now_us: 1, events_per_s: 5, decisions_per_s: 2, readings_per_s: 3, latency_us: { p50: 1, p99: 2, samples: 3 },
-  totals: { decisions: 1, approved: 1, partial: 0, declined: 0, readings: 0, replayed: 0, rejected: 0 },
+  totals: { decisions: 1, approved: 1, partial: 0, declined: 0, reprompted: 0, readings: 0, replayed: 0, rejected: 0 },
+  holds: { open: 0, ml: 0 },
   history, parts: [],
 });
 const line = (id: number, verdict: DecisionLine["verdict"] = "approve", risk: DecisionLine["risk"] = []): DecisionLine => ({
   id: `0-${id}`, at_us: id, seen_us: id, site: "S-1", terminal: "T", card: "k", kind: "sale", verdict, code: "X",
-  manager: "", cashier: "", latency_us: 1, risk, replayed: false,
+  manager: { en: "", ru: "", kk: "" }, cashier: { en: "", ru: "", kk: "" }, latency_us: 1, risk, replayed: false,
 });
 const snapshot = (decisions: DecisionLine[], history: HistoryPoint[] = []): Snapshot => ({
   type: "snapshot", token: "t", seq: 0,
@@ -40,7 +41,7 @@ describe("decisions", () => {
   });
 
   it("are filed under what they are", () => {
-    const flagged = line(6, "decline", [{ rule: "velocity", mode: "decline", value: "" }]);
+    const flagged = line(6, "decline", [{ rule: "velocity", mode: "decline", measured: { velocity: { purchases: 5, minutes: 10, unusual_from: 4 } } }]);
     model.apply({ type: "delta", token: "t", seq: 1, changes: { decisions: [flagged, line(5, "partial")] } });
     expect(ids(model.decisions("flagged"))).toEqual(["0-6"]);
     expect(ids(model.decisions("declined"))).toEqual(["0-6"]);

@@ -5,23 +5,112 @@
  * as a duration (`_us`), millimetres (`_mm`), tenths of a degree (`_dc`).
  */
 
-export type Verdict = "approve" | "partial" | "decline";
+export type Verdict = "approve" | "partial" | "decline" | "reprompt";
 
-/** A limit as it stood: `left = limit_value − used − held`. */
+/** The same text three times. */
+export interface Languages {
+  en: string;
+  ru: string;
+  kk: string;
+}
+
+export type Scope = "contract" | { group: string } | { card: string } | { vehicle: string } | { driver: string };
+export type ProductSelector = "all" | { group: string } | { product: string };
+export type CalendarUnit = "day" | "week" | "month" | "quarter" | "year";
+export type Window =
+  | "per_transaction"
+  | "lifetime"
+  | "one_off"
+  | { calendar: { unit: CalendarUnit; count: number } }
+  | { rolling: { secs: number } };
+
+/** A limit as it stood: `left = limit_value − used − held`, in ml, minor units or purchases after `measure`. */
 export interface Headroom {
   limit: string;
-  measure: "volume" | "money";
-  window: string;
+  scope: Scope;
+  /** All products where it is absent. */
+  product?: ProductSelector;
+  measure: "volume" | "money" | "count";
+  /** What goes beyond is declined where it is absent. */
+  mode?: "flag" | "shadow";
+  span: Window;
+  /** The window in words, with its first day. */
+  window?: string;
+  /** A calendar window's end: from then on nothing of it is used. */
+  ends_at_us?: number;
   limit_value: number;
-  used: number;
-  held: number;
+  /** Absent while no purchase was seen since the limit was set. */
+  used?: number;
+  held?: number;
   left: number;
+  alert_left?: number;
+  valid_from_us?: number;
+  valid_to_us?: number;
+  /** Counts only what is sold while the terminal is offline. */
+  offline?: boolean;
 }
 
 export interface RiskFinding {
   rule: string;
   mode: string;
-  value: string;
+  measured:
+    | { velocity: { purchases: number; minutes: number; unusual_from: number } }
+    | { travel: { km: number; minutes: number; kmh?: number; kmh_most: number } };
+}
+
+/** An open hold: reserved, and not yet completed, reversed or expired. */
+export interface HoldLine {
+  auth_code: string;
+  at_us: number;
+  expires_at_us: number;
+  card: string;
+  pan_masked?: string;
+  vehicle?: string;
+  site: string;
+  terminal: string;
+  pump?: number;
+  product?: string;
+  qty_ml: number;
+  amount_minor: number;
+}
+
+/** A hold among those of all contracts: `GET /api/v1/holds`. */
+export interface NetworkHoldLine extends HoldLine {
+  contract: string;
+  contract_name: string;
+  currency: string;
+}
+
+export interface TopUpLine {
+  at_us: number;
+  reference: string;
+  /** This and `state` are absent where the bank's register shows a payment that nobody knows. */
+  amount_minor?: number;
+  state?: "credited" | "register_matched" | "register_missing" | "amount_differs";
+  payer?: string;
+  /** The banking day, `2026-01-14`. */
+  register_day?: string;
+  register_minor?: number;
+}
+
+/** `GET /api/v1/contracts/{id}/forecast`. Local times are the contract's own, without zone. */
+export interface ForecastLine {
+  outlook: "no_history" | "empty" | "lasts" | "runs_out";
+  now_us: number;
+  time_zone: string;
+  available: number;
+  per_day_minor?: number;
+  blocks_at_us?: number;
+  blocks_at_local?: string;
+  /** Absent where it is too late for a bank order. */
+  pay_by_us?: number;
+  pay_by_local?: string;
+}
+
+export interface BlockLine {
+  actor: "client" | "issuer_risk" | "issuer_credit" | "system";
+  reason: string;
+  until_us?: number;
 }
 
 export interface HistoryPoint {
@@ -51,10 +140,13 @@ export interface Network {
     approved: number;
     partial: number;
     declined: number;
+    reprompted: number;
     readings: number;
     replayed: number;
     rejected: number;
   };
+  /** Open holds of all contracts. */
+  holds: { open: number; ml: number; oldest_at_us?: number };
   /** One point a second; a delta carries only new ones. */
   history: HistoryPoint[];
   parts: Part[];
@@ -77,10 +169,16 @@ export interface DecisionLine {
   kind: string;
   verdict: Verdict;
   code: string;
-  manager: string;
-  cashier: string;
+  manager: Languages;
+  cashier: Languages;
+  vehicle?: string;
+  driver?: string;
+  auth_code?: string;
+  /** Of the first line. */
   product?: string;
   qty_ml?: number;
+  /** Goods counted in pieces. */
+  pieces?: number;
   amount_minor?: number;
   currency?: string;
   /** Unknown for decisions that were recorded before this server began to read. */
@@ -94,12 +192,15 @@ export interface ContractLine {
   contract: string;
   name: string;
   currency: string;
-  /** Top-ups less captures; negative when the credit line is in use. */
+  /** Top-ups less bills and fees. */
   own: number;
   credit: number;
   held: number;
-  /** `own + credit − held`. */
+  /** Bought and not yet billed. */
+  unbilled: number;
+  /** `own + credit − held − unbilled`. */
   available: number;
+  blocked?: BlockLine;
   cards: number;
   blocked_cards: number;
   approved_today: number;
@@ -110,14 +211,27 @@ export interface ContractLine {
 export interface CardLine {
   card: string;
   pan_masked?: string;
+  group?: string;
   vehicle?: string;
-  state: "active" | "blocked";
+  driver?: string;
+  state: "active" | "blocked" | "pin_locked" | "not_yet" | "expired" | "lost" | "stolen" | "closed";
   headroom: Headroom[];
   last_at_us?: number;
 }
 
 export interface ContractDetail {
   contract: string;
+  legal_entity?: string;
+  holding?: string;
+  time_zone: string;
+  /** Of the contract, its groups, vehicles and drivers; those of cards stand with the cards. */
+  limits: Headroom[];
+  more_limits: number;
+  /** Oldest first, at most 100. */
+  holds: HoldLine[];
+  more_holds: number;
+  /** Latest first, at most 20. */
+  top_ups: TopUpLine[];
   /** Most recently used first, at most 200. */
   cards: CardLine[];
   /** How many cards are not in `cards`. */
