@@ -152,6 +152,9 @@ pub struct Hold {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowed {
+    /// Which line of the request, from 0.
+    #[serde(default)]
+    pub item: u8,
     pub code: ProductCode,
     /// Zero for what is counted in pieces.
     pub qty_ml: Millilitres,
@@ -159,6 +162,8 @@ pub struct Allowed {
     pub pieces: u32,
     /// What the contract would pay: less its discount.
     pub amount_minor: MinorUnits,
+    #[serde(default, skip_serializing_if = "MinorUnits::is_zero")]
+    pub discount_minor: MinorUnits,
 }
 
 fn is_zero(pieces: &u32) -> bool {
@@ -374,7 +379,7 @@ pub struct Texts {
 }
 
 /// The same sentence in English, Russian and Kazakh.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Languages {
     pub en: String,
     pub ru: String,
