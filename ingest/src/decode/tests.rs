@@ -301,9 +301,27 @@ fn an_order_for_a_limit_names_what_no_limit_can_be() {
         "4111111111111111",
         expect!["value: command.set_limit.scope.card: holds a card number; send a token"],
     );
-    changed("22:00", "25:00", expect!["shape: command.set_limit.schedule.from: failed to parse two digit integer as hour: parameter 'hour' is not in the required range of 0..=23 at line 2 column 124"]);
-    changed("\"volume\"", "\"litres\"", expect!["shape: command.set_limit.measure: unknown variant `litres`, expected one of `volume`, `money`, `count` at line 1 column 185"]);
-    changed("L-1", "L 1", expect!["shape: command.set_limit.id: identifier holds ' '; only letters, digits and . _ : @ * - are allowed at line 1 column 114"]);
+    changed(
+        "22:00",
+        "25:00",
+        expect![
+            "shape: command.set_limit.schedule.from: failed to parse two digit integer as hour: parameter 'hour' is not in the required range of 0..=23 at line 2 column 124"
+        ],
+    );
+    changed(
+        "\"volume\"",
+        "\"litres\"",
+        expect![
+            "shape: command.set_limit.measure: unknown variant `litres`, expected one of `volume`, `money`, `count` at line 1 column 185"
+        ],
+    );
+    changed(
+        "L-1",
+        "L 1",
+        expect![
+            "shape: command.set_limit.id: identifier holds ' '; only letters, digits and . _ : @ * - are allowed at line 1 column 114"
+        ],
+    );
     changed(
         "\"measure\"",
         "\"valid_from_us\":9,\"valid_to_us\":9,\"measure\"",
@@ -322,7 +340,12 @@ fn an_order_about_money_cards_and_people_is_checked_for_what_cannot_be() {
             r#"{"adjust":{"amount_minor":-5,"currency":"RUB","reason":" "}}"#,
             expect!["value: command.adjust.reason: empty"],
         ),
-        (r#"{"match_register":{"date":"2026-02-30","reference":"PP-1","amount_minor":5}}"#, expect!["shape: command.match_register.date: parsed date is not valid: parameter 'day' for `2026-02` is invalid, must be in range `1..=28` at line 1 column 128"]),
+        (
+            r#"{"match_register":{"date":"2026-02-30","reference":"PP-1","amount_minor":5}}"#,
+            expect![
+                "shape: command.match_register.date: parsed date is not valid: parameter 'day' for `2026-02` is invalid, must be in range `1..=28` at line 1 column 128"
+            ],
+        ),
         (
             r#"{"match_register":{"date":"2026-02-28","reference":"PP-1","amount_minor":0}}"#,
             expect!["value: command.match_register.amount_minor: 0, must be positive"],

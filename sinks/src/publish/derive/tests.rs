@@ -116,7 +116,12 @@ fn a_sale_that_was_undone_is_taken_off_at_the_terminal_that_asked() {
     let voided = format!(
         r#"{{"voided": {{"card": "card-1", "auth_code": "A1", "site": "S-1", "items": {ITEMS}, "amount_minor": 1180000}}}}"#
     );
-    check(&format!("[{}, {voided}]", decided("void", "approve", "APPROVED", false)), &expect![[r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"refunded","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#]]);
+    check(
+        &format!("[{}, {voided}]", decided("void", "approve", "APPROVED", false)),
+        &expect![[
+            r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"refunded","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#
+        ]],
+    );
 }
 
 #[test]
@@ -130,7 +135,9 @@ fn alerts_that_follow_a_sale_do_not_hide_it() {
     let expired = r#"{"hold_expired": {"card": "card-2", "auth_code": "A0"}}"#;
     check(
         &format!("[{expired}, {}, {}, {alert}]", decided("sale", "approve", "APPROVED", false), captured(1_180_000)),
-        &expect![[r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"sold","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#]],
+        &expect![[
+            r#"{"v":1,"origin":{"topic":"ledger","partition":3,"offset":41},"kind":"sold","at_us":1768408267000000,"site":"S-1","terminal":"T-1","pump":4,"card":"card-1","contract":"C-17","items":[{"code":"DIESEL","qty_ml":40000,"price_e4":2950000,"amount_minor":1180000}],"currency":"KZT"}"#
+        ]],
     );
 }
 
