@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// The same request as the router would write it: with an origin that was not seen before.
-    pub(crate) fn from_new_origin(&mut self, request: &Request) -> Request {
+    pub(crate) fn with_new_origin(&mut self, request: &Request) -> Request {
         let topic = match &request.body {
             RequestBody::Transaction(_) => OriginTopic::Transactions,
             RequestBody::Command(_) => OriginTopic::Commands,

@@ -118,7 +118,7 @@ impl Player {
         };
         let (config, partitions) = (&self.config, self.way.partitions());
         let engine = self.engine.get_or_insert_with(|| Engine::start(config.clone(), partitions));
-        let request = engine.from_new_origin(&request);
+        let request = engine.with_new_origin(&request);
         self.run.vocabulary.insert(match &request.body {
             RequestBody::Transaction(transaction) => word(&transaction.kind),
             RequestBody::Command(message) => word(&message.command),
@@ -191,7 +191,7 @@ fn twice(engine: &mut Engine, request: &Request, first: &Outcome) -> Result<(), 
             return Err(format!("a message that Kafka delivered twice led to {:?}", repeat.facts));
         }
     }
-    let request = engine.from_new_origin(request);
+    let request = engine.with_new_origin(request);
     let repeat = engine.decide(&request)?;
     let told = |what: &str| Err(format!("{what} {:?}\nthe first time it led to {:?}", repeat.facts, first.facts));
     match (&request.body, repeat.facts.as_slice()) {
