@@ -93,7 +93,7 @@ pub(crate) fn wish(
     };
     let price = i128::from(wish.line.price_e4);
     let of_amount = own_gross
-        .filter(|_| price > 0)
+        .filter(|_| litres && price > 0)
         .map(|gross| i64::try_from(i128::from(gross.max(0)) * divisor(litres, currency) / price).unwrap());
     wish.buy(given.or(of_amount).unwrap_or(0), own_gross);
     wish

@@ -103,6 +103,8 @@ pub(crate) struct Generator {
     offset: i64,
     tenants: Vec<Tenant>,
     asked: Vec<Asked>,
+    /// In long histories, where these are never set twice.
+    one_offs: Vec<LimitId>,
     steps: Vec<Step>,
 }
 
@@ -123,8 +125,16 @@ pub(crate) fn history(seed: u64, steps_max: usize) -> Vec<Step> {
     let (_, _, start, _) = *PLACES.choose(&mut rng).unwrap();
     let start = start.parse::<Timestamp>().unwrap().as_microsecond() + rng.random_range(0..2 * DAY_US);
     let contracts = rng.random_range(1..=2);
-    let mut generator =
-        Generator { rng, pace, now: start, offset: 0, tenants: Vec::new(), asked: Vec::new(), steps: Vec::new() };
+    let mut generator = Generator {
+        rng,
+        pace,
+        now: start,
+        offset: 0,
+        tenants: Vec::new(),
+        asked: Vec::new(),
+        one_offs: Vec::new(),
+        steps: Vec::new(),
+    };
     for index in 0..contracts {
         generator.open(index);
     }
@@ -317,7 +327,7 @@ impl Generator {
     }
 
     fn limit(&mut self, tenant: usize) -> Limit {
-        let id = LimitId::new(&format!("L-{}", self.rng.random_range(1..9))).unwrap();
+        let mut id = LimitId::new(&format!("L-{}", self.rng.random_range(1..9))).unwrap();
         let measure = self.pick(&[Measure::Volume, Measure::Volume, Measure::Money, Measure::Money, Measure::Count]);
         let mut window = self.window();
         let mut value = self.value(tenant, measure);
@@ -342,6 +352,11 @@ impl Generator {
             Window::Lifetime | Window::OneOff => true,
             Window::PerTransaction | Window::Rolling { .. } => false,
         };
+        if self.pace.long && window == Window::OneOff {
+            // What another selector would have counted since is forgotten after a while: only its value changes.
+            id = LimitId::new(&format!("O-{}", self.offset)).unwrap();
+            self.one_offs.push(id.clone());
+        }
         let any_schedule = !(far && self.pace.long);
         let schedule = if any_schedule && self.chance(25) { Some(self.schedule()) } else { None };
         let valid =
@@ -401,7 +416,10 @@ impl Generator {
         let command = match self.rng.random_range(0..100) {
             0..28 => Command::SetLimit(self.limit(tenant)),
             28..34 => {
-                let limit = LimitId::new(&format!("L-{}", self.rng.random_range(1..9))).unwrap();
+                let limit = match self.one_offs.choose(&mut self.rng).cloned() {
+                    Some(one_off) if self.chance(30) => one_off,
+                    _ => LimitId::new(&format!("L-{}", self.rng.random_range(1..9))).unwrap(),
+                };
                 let measure = self.pick(&[Measure::Volume, Measure::Money, Measure::Count]);
                 Command::ChangeLimit { limit, value: self.value(tenant, measure) }
             }
@@ -578,12 +596,13 @@ impl Generator {
         Command::SetPolicy { scope, policy: Some(policy) }
     }
 
-    /// An earlier request of one of these kinds, by place; recent enough to be remembered.
+    /// An earlier request of one of these kinds, by place; so recent that single purchases are still remembered for the
+    /// longest window before it.
     fn earlier(&mut self, tenant: usize, kinds: &[TransactionKind]) -> Option<usize> {
         let fits = |asked: &&(usize, &Asked)| {
             asked.1.contract == tenant
                 && kinds.contains(&asked.1.transaction.kind)
-                && asked.1.received_us > self.now - 9 * DAY_US
+                && asked.1.received_us > self.now - 3 * DAY_US
         };
         let places: Vec<usize> =
             self.asked.iter().enumerate().rev().take(60).filter(|asked| fits(&asked)).map(|(place, _)| place).collect();

@@ -227,13 +227,14 @@ fn remember_pin(config: &Config, contract: &mut Contract, transaction: &Transact
     let card = contract.cards.get_mut(&transaction.card.token).unwrap();
     let code = &answer.0["code"];
     if *code == format!("{:?}", Code::PinWrong) {
+        card.pin_locked_until = None;
         card.wrong_pins += 1;
         if card.wrong_pins >= config.pin_tries_max {
             card.wrong_pins = 0;
             card.pin_locked_until = Some(at + config.pin_lock_us);
         }
     } else if [Verdict::Approve, Verdict::Partial].iter().any(|verdict| answer.0["verdict"] == format!("{verdict:?}")) {
-        card.wrong_pins = 0;
+        (card.wrong_pins, card.pin_locked_until) = (0, None);
     }
 }
 

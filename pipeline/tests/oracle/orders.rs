@@ -83,7 +83,9 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
         }
         Command::TopUp { .. } | Command::SetCreditLine { .. } | Command::Adjust { .. } => Some(Code::CurrencyMismatch),
         Command::SetMonthlyFee(fee) => {
-            let charged_to = contract.calendar.local(at).date().first_of_month();
+            // A month that has begun for the contract's fees stays as it was charged.
+            let begun = contract.fees.iter().map(|known| known.charged_to).max();
+            let charged_to = begun.max(Some(contract.calendar.local(at).date().first_of_month())).unwrap();
             contract.fees.retain(|known| known.fee.name != fee.name);
             if fee.amount_minor.get() > 0 {
                 contract.fees.push(Fee { fee, charged_to });
@@ -196,10 +198,13 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             None
         }
         Command::SetLimit(limit) => {
+            if limit.value < 0 || never(limit.valid_from_us, limit.valid_to_us) {
+                return Some(Code::FmtInvalid);
+            }
             if let Some(code) = unknown(contract, &limit.scope) {
                 return Some(code);
             }
-            if limit.value < 0 || !in_reach(limit.window) || never(limit.valid_from_us, limit.valid_to_us) {
+            if !in_reach(limit.window) {
                 return Some(Code::FmtInvalid);
             }
             set(contract, limit, at);
@@ -231,8 +236,10 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             if let Some(code) = unknown(contract, &restriction.scope) {
                 return Some(code);
             }
-            contract.restrictions.retain(|known| known.id != restriction.id);
-            contract.restrictions.push(restriction);
+            match contract.restrictions.iter_mut().find(|known| known.id == restriction.id) {
+                Some(known) => *known = restriction,
+                None => contract.restrictions.push(restriction),
+            }
             None
         }
         Command::RemoveRestriction { restriction } => {

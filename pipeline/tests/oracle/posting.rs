@@ -172,7 +172,7 @@ fn void(contract: &mut Contract, transaction: &Transaction, mut answer: Answer) 
     answer
 }
 
-/// Names the limits that apply and what goes beyond them and beyond an open hold of its own. True when it goes beyond one for
+/// Names the limits that apply and what goes beyond them, an open hold of its own aside. True when it goes beyond one for
 /// offline sales, of which only `percent` counts.
 fn told(
     contract: &Contract,
@@ -190,13 +190,13 @@ fn told(
         let more = measured(&kept.limit, lines);
         let own = if kept.limit.window == Window::PerTransaction { 0 } else { measured(&kept.limit, own) };
         let beyond = more - (value - used - held + own);
-        if more > own && beyond > 0 {
+        if more > 0 && beyond > 0 {
             answer.over(kept.limit.id.as_str(), beyond);
             beyond_allowance |= kept.limit.offline && kept.limit.mode == LimitMode::Decline;
         }
     }
     let beyond = net(lines) - (contract.sums().available + net(own));
-    if net(lines) > net(own) && beyond > 0 {
+    if net(lines) > 0 && beyond > 0 {
         answer.over("balance", beyond);
     }
     beyond_allowance
