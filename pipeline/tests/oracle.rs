@@ -44,7 +44,7 @@ const STEPS_MAX: usize = 400;
 /// Histories that may disagree before the search ends.
 const PARTED_MAX: usize = 40;
 /// What `cargo test` runs.
-const REQUESTS: usize = 60_000;
+const REQUESTS: usize = 300_000;
 
 #[test]
 fn the_engine_answers_as_the_oracle_does() {
