@@ -222,7 +222,7 @@ fn held_words(lines: &[Line], expires_us: i64) -> String {
     hold_words(Some((u64::try_from(ml).unwrap(), net, expires_us)))
 }
 
-/// Counts wrong PINs. The next approved purchase forgets them.
+/// Counts wrong PINs. The next approved purchase forgets them; more of one that was approved before does not.
 fn remember_pin(config: &Config, contract: &mut Contract, transaction: &Transaction, (answer, at): (&Answer, i64)) {
     let card = contract.cards.get_mut(&transaction.card.token).unwrap();
     let code = &answer.0["code"];
@@ -233,7 +233,9 @@ fn remember_pin(config: &Config, contract: &mut Contract, transaction: &Transact
             card.wrong_pins = 0;
             card.pin_locked_until = Some(at + config.pin_lock_us);
         }
-    } else if [Verdict::Approve, Verdict::Partial].iter().any(|verdict| answer.0["verdict"] == format!("{verdict:?}")) {
+    } else if transaction.kind != TransactionKind::Incremental
+        && [Verdict::Approve, Verdict::Partial].iter().any(|verdict| answer.0["verdict"] == format!("{verdict:?}"))
+    {
         (card.wrong_pins, card.pin_locked_until) = (0, None);
     }
 }

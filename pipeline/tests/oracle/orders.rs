@@ -198,13 +198,13 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             None
         }
         Command::SetLimit(limit) => {
-            if limit.value < 0 || never(limit.valid_from_us, limit.valid_to_us) {
+            if limit.value < 0 {
                 return Some(Code::FmtInvalid);
             }
             if let Some(code) = unknown(contract, &limit.scope) {
                 return Some(code);
             }
-            if !in_reach(limit.window) {
+            if !in_reach(limit.window) || never(limit.valid_from_us, limit.valid_to_us) {
                 return Some(Code::FmtInvalid);
             }
             set(contract, limit, at);
