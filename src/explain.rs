@@ -161,6 +161,8 @@ struct Known {
     shard: Shard,
     /// The moment of the question.
     at: TimestampUs,
+    /// The card is there by then.
+    issued: bool,
     /// Where the card was used last.
     site: Option<SiteId>,
     /// By code: as it was sold last.
@@ -178,8 +180,13 @@ impl Known {
     ) -> anyhow::Result<Self> {
         let partition = log.partition_of(contract.as_str());
         let rules = config.ledger.rules();
-        let mut known =
-            Self { shard: Shard::new(partition), at: TimestampUs::default(), site: None, products: BTreeMap::new() };
+        let mut known = Self {
+            shard: Shard::new(partition),
+            at: TimestampUs::default(),
+            issued: false,
+            site: None,
+            products: BTreeMap::new(),
+        };
         let mut until = match when {
             Some(When::Moment(at)) => Some(at),
             _ => None,
@@ -213,6 +220,7 @@ impl Known {
             self.at = self.at.max(outcome.at_us);
         }
         for fact in &outcome.facts {
+            self.issued |= matches!(fact, Fact::CardIssued { card, .. } if card == of);
             let Fact::Decided { card, site, items, .. } = fact else { continue };
             if card == of {
                 self.site = Some(site.clone());
@@ -232,6 +240,7 @@ impl Known {
         card: &CardToken,
         options: &Options,
     ) -> anyhow::Result<Explanation> {
+        ensure!(self.issued, "there was no card {card} at {}", self.at);
         let unit = if options.pieces.is_some() { Unit::Pieces } else { Unit::L };
         let (code, sold) = self.product(&options.product, unit, options.price.is_some())?;
         let price_e4 = options.price.or(sold.map(|sold| sold.price_e4)).unwrap_or_default();
@@ -264,7 +273,7 @@ impl Known {
             },
         };
         let explanation = self.shard.explain(&config.ledger.rules(), question);
-        explanation.with_context(|| format!("there was no card {card} at {at}"))
+        explanation.with_context(|| format!("card {card} cannot be asked about at {at}"))
     }
 
     /// A product by its code or its group, whatever the capitals. One that was never sold needs its price.
