@@ -141,9 +141,16 @@ impl Customers {
             }
         }
         for round in 0..VEHICLES_MAX.div_ceil(CARDS_PER_ROUND) {
-            for contract in &self.contracts {
+            for (number, contract) in self.contracts.iter().enumerate() {
                 for index in contract.cards.clone().skip(round * CARDS_PER_ROUND).take(CARDS_PER_ROUND) {
                     orders.push((self.issue(index, at)?, Some(index)));
+                    if index != contract.cards.start {
+                        continue;
+                    }
+                    if let Some((suffix, command)) = terms::card_limit(number, &self.cards[index])? {
+                        let key = format!("network-{:x}-{}-{suffix}", self.seed, contract.id);
+                        orders.push((message(&key, at, contract, command)?, None));
+                    }
                 }
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn driver_of(contract: &Contract, place: usize) -> anyhow::Result<Opt
 
 pub(super) fn terms(index: usize, contract: &Contract, cards: &[Card]) -> anyhow::Result<Vec<Term>> {
     let mut terms = parties(contract, cards)?;
-    if matches!(index, DRY_CONTRACT | TRAVEL_CONTRACT | VELOCITY_CONTRACT) {
+    if is_story(index) {
         return Ok(terms);
     }
     terms.extend(limits(index, contract, cards)?);
@@ -73,24 +73,39 @@ fn litres(litres: i64) -> anyhow::Result<Millilitres> {
     Ok(Millilitres::new(u64::try_from(litres)? * 1000)?)
 }
 
+/// What one purchase with the first card of a contract may be; for after the card is issued.
+pub(super) fn card_limit(index: usize, card: &Card) -> anyhow::Result<Option<Term>> {
+    if is_story(index) {
+        return Ok(None);
+    }
+    let (id, scope) = (format!("{}:each", card.token), Scope::Card(card.token.clone()));
+    let limit = limit(&id, scope, Measure::Volume, card.tank_litres * 800, Window::PerTransaction)?;
+    Ok(Some((format!("limit-{}", limit.id), Command::SetLimit(limit))))
+}
+
+fn is_story(index: usize) -> bool {
+    matches!(index, DRY_CONTRACT | TRAVEL_CONTRACT | VELOCITY_CONTRACT)
+}
+
+fn limit(id: &str, scope: Scope, measure: Measure, value: i64, window: Window) -> anyhow::Result<Limit> {
+    Ok(Limit {
+        id: LimitId::new(id)?,
+        scope,
+        product: ProductSelector::All,
+        measure,
+        value,
+        window,
+        schedule: None,
+        mode: LimitMode::Decline,
+        alert_left: Some(value / 10),
+        valid_from_us: None,
+        valid_to_us: None,
+        offline: false,
+    })
+}
+
 fn limits(index: usize, contract: &Contract, cards: &[Card]) -> anyhow::Result<Vec<Term>> {
     let calendar = |unit, count| Window::Calendar { unit, count };
-    let limit = |id: &str, scope, measure, value, window| -> anyhow::Result<Limit> {
-        Ok(Limit {
-            id: LimitId::new(id)?,
-            scope,
-            product: ProductSelector::All,
-            measure,
-            value,
-            window,
-            schedule: None,
-            mode: LimitMode::Decline,
-            alert_left: Some(value / 10),
-            valid_from_us: None,
-            valid_to_us: None,
-            offline: false,
-        })
-    };
     let spend = contract.daily_spend_minor();
     let mut limits = Vec::new();
     if index.is_multiple_of(2) {
@@ -126,10 +141,6 @@ fn limits(index: usize, contract: &Contract, cards: &[Card]) -> anyhow::Result<V
             let watched = limit(&id, Scope::Driver(driver), Measure::Count, 2, calendar(CalendarUnit::Day, 1))?;
             limits.push(Limit { mode: LimitMode::Flag, alert_left: None, ..watched });
         }
-    }
-    if let Some(card) = cards.first() {
-        let (id, scope) = (format!("{}:each", card.token), Scope::Card(card.token.clone()));
-        limits.push(limit(&id, scope, Measure::Volume, card.tank_litres * 800, Window::PerTransaction)?);
     }
     Ok(limits.into_iter().map(|limit| (format!("limit-{}", limit.id), Command::SetLimit(limit))).collect())
 }
@@ -211,7 +222,8 @@ mod tests {
             let terms = terms(index, contract, &customers.cards[contract.cards.clone()]).expect("terms");
             let names: HashSet<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names.len(), terms.len(), "a key each");
-            let story = matches!(index, DRY_CONTRACT | TRAVEL_CONTRACT | VELOCITY_CONTRACT);
+            let story = is_story(index);
+            assert_eq!(card_limit(index, &customers.cards[contract.cards.start]).expect("a term").is_none(), story);
             for (_, command) in &terms {
                 let kind = match command {
                     Command::SetLimit(limit) => {
@@ -225,6 +237,6 @@ mod tests {
             }
         }
         assert_eq!(customers.contracts.len(), CONTRACTS);
-        assert!(kinds.len() >= 13, "{kinds:?}");
+        assert!(kinds.len() >= 12, "{kinds:?}");
     }
 }

@@ -198,6 +198,26 @@ fn a_terminal_that_is_asked_for_more_asks_the_driver_once_and_tries_again_with_a
 }
 
 #[test]
+fn a_card_is_issued_before_anything_is_said_about_it() {
+    let mut world = world(10);
+    let mut issued = HashSet::new();
+    for _ in 0..200 {
+        for action in world.advance(world.now_us + TICK_US).expect("lives") {
+            let Action::Order(order) = action else { continue };
+            match &order.command {
+                model::Command::IssueCard { card, .. } => drop(issued.insert(card.clone())),
+                model::Command::SetLimit(model::Limit { scope: model::Scope::Card(card), .. }) => {
+                    assert!(issued.contains(card), "{card}");
+                }
+                _ => {}
+            }
+            world.answer(&outcome(&order.idem, vec![Fact::CommandRepeated])).expect("answered");
+        }
+    }
+    assert!(issued.len() > 9_000, "{} cards", issued.len());
+}
+
+#[test]
 fn odometers_only_grow() {
     let mut world = world(9);
     let diary = live(&mut world, 600, approve);
