@@ -23,6 +23,8 @@ use super::{Config, samples};
 
 /// 2026-01-28T08:00:00Z: a month ends soon after.
 const START_US: i64 = 1_769_587_200_000_000;
+/// The largest amount of money that there is, either sign.
+const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
 const CONTRACTS: usize = 2;
 const CARDS: usize = 3;
 
@@ -328,7 +330,8 @@ impl Books {
         if let Some(shown) = outcome.balance {
             let Account { own, credit, unbilled, .. } = *account;
             let held = account.holds.values().sum::<i64>();
-            let available = own + credit - held - unbilled;
+            // What its type cannot hold, a balance cannot show; its parts are always whole.
+            let available = (own + credit - held - unbilled).clamp(-AMOUNT_MAX, AMOUNT_MAX);
             let parts = [shown.own, shown.credit, shown.held, shown.unbilled, shown.available].map(MinorUnits::get);
             assert_eq!(parts, [own, credit, held, unbilled, available], "{contract}: the balance after {outcome:?}");
         }
@@ -344,8 +347,9 @@ impl Account {
         }
         if matches!(kind, TransactionKind::Preauth | TransactionKind::Incremental) {
             let (hold, auth_code) = (decision.hold.expect("a hold"), decision.auth_code.clone().expect("a code"));
-            let before = self.holds.insert(auth_code, hold.amount_minor.get());
-            assert_eq!(before.is_some(), kind == TransactionKind::Incremental, "an authorization twice: {decision:?}");
+            let known = self.holds.contains_key(&auth_code);
+            assert_eq!(known, kind == TransactionKind::Incremental, "an authorization twice: {decision:?}");
+            *self.holds.entry(auth_code).or_default() += hold.amount_minor.get();
         }
     }
 
@@ -473,12 +477,16 @@ proptest! {
     fn a_key_with_another_body_is_refused_and_changes_nothing(steps in steps(), at in 0_usize..1_000) {
         let requests = requests(&steps);
         let Run { mut shard, records, .. } = run(&requests);
-        let original = &requests[requests.len() * at / 1_000];
+        // Keys are kept for three days.
+        let last = requests.last().map_or(0, |request| request.received_at_us.get());
+        let kept = |request: &&Request| last - request.received_at_us.get() < 70 * 60 * MICROS_PER_MINUTE;
+        let recent: Vec<&Request> = requests.iter().filter(kept).collect();
+        let original = recent[recent.len() * at / 1_000];
         let mut other = original.clone();
         other.origin = None;
         match &mut other.body {
             RequestBody::Transaction(transaction) => transaction.pump = Some(9),
-            RequestBody::Command(message) => message.author = "another".into(),
+            RequestBody::Command(message) => message.command = Command::Bill { number: "another".into() },
             RequestBody::Tick(_) => return Ok(()),
         }
         let after = i64::try_from(requests.len()).unwrap();

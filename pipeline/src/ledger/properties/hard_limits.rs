@@ -69,7 +69,6 @@ struct Taken {
     minor: i64,
     /// Gives no count back when it is refunded.
     counts: bool,
-    open: bool,
 }
 
 #[derive(Default)]
@@ -90,16 +89,16 @@ impl Book {
                 } => {
                     let (Some(hold), Some(auth_code)) = (decision.hold, &decision.auth_code) else { continue };
                     let (ml, minor) = (i64::try_from(hold.qty_ml.get()).unwrap(), hold.amount_minor.get());
-                    let new = Taken { card: card.to_string(), at: outcome.at_us, ml, minor, counts: true, open: true };
+                    // An incremental authorization holds so much more.
+                    let new = Taken { card: card.to_string(), at: outcome.at_us, ml: 0, minor: 0, counts: true };
                     let known = self.taken.entry(auth_code.clone()).or_insert(new);
-                    (known.ml, known.minor) = (ml, minor);
+                    (known.ml, known.minor) = (known.ml + ml, known.minor + minor);
                 }
                 Fact::Captured { card, auth_code, items, amount_minor, .. } => {
                     let (ml, minor) = (ml(items), amount_minor.get());
-                    let new =
-                        Taken { card: card.to_string(), at: outcome.at_us, ml, minor, counts: ml > 0, open: false };
+                    let new = Taken { card: card.to_string(), at: outcome.at_us, ml, minor, counts: ml > 0 };
                     let known = self.taken.entry(auth_code.clone()).or_insert(new);
-                    (known.ml, known.minor, known.counts, known.open) = (ml, minor, ml > 0, false);
+                    (known.ml, known.minor, known.counts) = (ml, minor, ml > 0);
                 }
                 Fact::Refunded { auth_code, items, amount_minor, .. } => {
                     let known = self.taken.get_mut(auth_code).expect("what was sold");

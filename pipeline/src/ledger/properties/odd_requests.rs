@@ -14,6 +14,7 @@ use super::{Books, START_US, contract};
 
 /// The largest amounts, volumes and times that the types hold.
 const MOST: i64 = 1_000_000_000_000_000;
+const DAY_US: i64 = 86_400_000_000;
 const LAST_US: i64 = 221_845_392_000_000_000;
 
 fn amounts() -> impl Strategy<Value = i64> {
@@ -97,8 +98,9 @@ fn transactions() -> impl Strategy<Value = (Transaction, i64, usize)> {
                 offline: Offline { was, catalog_at_us: loaded.map(TimestampUs::from_micros), ..Offline::default() },
                 ..samples::transaction(kind, "later", card, at)
             };
-            // Mostly received when it happened, or nothing would ever be approved.
+            // Mostly received when it happened, or nothing would ever be approved. Our own clock is near the truth.
             let received = if back < 5 { event } else { received };
+            let received = received.clamp(START_US - 40 * DAY_US, START_US + 40 * DAY_US);
             (transaction, received, back)
         },
     )
@@ -152,7 +154,7 @@ fn orders() -> impl Strategy<Value = Command> {
         }),
         1 => amounts().prop_map(move |amount| Command::SetCreditLine { amount_minor: minor(amount), currency }),
         1 => amounts().prop_map(move |amount| Command::Adjust { amount_minor: minor(amount), currency, reason: "r".into() }),
-        1 => amounts().prop_map(move |amount| {
+        1 => (-5_i64..1).prop_map(move |amount| {
             Command::SetMonthlyFee(model::MonthlyFee { name: "fee".into(), amount_minor: minor(amount) })
         }),
         1 => any::<u16>().prop_map(|points| Command::SetDiscount(model::Discount {
