@@ -174,7 +174,6 @@ impl Network {
 
     fn decide(&mut self, requests: Vec<(i64, Request)>) -> Batch {
         let mut batch = Batch::default();
-        self.shard.look_ahead(&requests);
         self.shard.decide_batch(&self.config, requests, &mut batch);
         batch
     }

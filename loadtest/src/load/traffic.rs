@@ -262,6 +262,7 @@ mod tests {
                     assert_eq!(&order.contract, contract);
                     serde_json::to_string(order)
                 }
+                RequestBody::Tick(_) => panic!("a client sends no ticks"),
             };
             assert_eq!(body.expect("JSON"), message.payload);
         }

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use model::{Code, IdempotencyKey, Note, RiskFinding, TimestampUs, TransactionKind, Verdict};
 
 use super::lines::Lines;
-use super::state::{Ix, Map, Money};
+use super::state::{Ix, Money};
 
 /// Answers of one partition, whatever the retention: about 10 GB.
 const ANSWERS_MAX: usize = 32_000_000;
@@ -84,12 +85,19 @@ impl Figure {
 
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
-    index: Vec<Map<u128, u64>>,
+    index: Vec<HashTable<Entry>>,
     chunks: VecDeque<Chunk>,
     /// The number of the first chunk.
     first: u64,
     spare: Option<Chunk>,
     len: usize,
+}
+
+/// Where the answer to a key is. Half of the key is enough to find it; the answer itself has the whole.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u64,
+    place: Place,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,13 +109,14 @@ struct Chunk {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { index: vec![Map::default(); PARTS], chunks: VecDeque::new(), first: 0, spare: None, len: 0 }
+        Self { index: vec![HashTable::new(); PARTS], chunks: VecDeque::new(), first: 0, spare: None, len: 0 }
     }
 }
 
+/// The index is made from the answers.
 impl PartialEq for Answers {
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index && self.chunks == other.chunks && self.first == other.first
+        self.chunks == other.chunks && self.first == other.first
     }
 }
 
@@ -122,7 +131,23 @@ pub(super) type Place = u64;
 
 impl Answers {
     pub(super) fn find(&self, key: u128) -> Option<Place> {
-        self.part(key).get(&key).copied()
+        let hash = half(key);
+        let same = |entry: &Entry| entry.hash == hash && self.get(entry.place).is_some_and(|answer| answer.key == key);
+        self.index[part(key)].find(hash, same).map(|entry| entry.place)
+    }
+
+    /// Brings what the next requests will ask of the index, and what they will make it forget, into the cache.
+    pub(super) fn look_ahead(&self, keys: &[u128]) -> bool {
+        let touch = |key: u128| {
+            let hash = half(key);
+            self.index[part(key)].find(hash, |entry| entry.hash == hash).is_some()
+        };
+        let mut found = keys.iter().fold(false, |found, key| found ^ touch(*key));
+        if let Some(chunk) = self.chunks.front() {
+            let oldest = chunk.answers.iter().skip(chunk.gone).take(keys.len());
+            found ^= oldest.fold(false, |found, answer| found ^ touch(answer.key));
+        }
+        found
     }
 
     pub(super) fn get(&self, place: Place) -> Option<&Answer> {
@@ -170,7 +195,8 @@ impl Answers {
         });
         let place = number * CHUNK as u64 + chunk.answers.len() as u64;
         chunk.answers.push(Answer { key, received_at, fingerprint, decision });
-        self.index[part(key)].insert(key, place);
+        let entry = Entry { hash: half(key), place };
+        self.index[part(key)].insert_unique(entry.hash, entry, |entry| entry.hash);
         self.len += 1;
         place
     }
@@ -185,19 +211,18 @@ impl Answers {
                 return;
             }
             let key = oldest.key;
+            let place = self.first * CHUNK as u64 + chunk.gone as u64;
             chunk.gone += 1;
             self.len -= 1;
             let emptied = chunk.gone == CHUNK;
-            self.index[part(key)].remove(&key);
+            if let Ok(entry) = self.index[part(key)].find_entry(half(key), |entry| entry.place == place) {
+                entry.remove();
+            }
             if emptied {
                 self.spare = self.chunks.pop_front();
                 self.first += 1;
             }
         }
-    }
-
-    fn part(&self, key: u128) -> &Map<u128, u64> {
-        &self.index[part(key)]
     }
 
     fn chunk(&self, place: Place) -> Option<&Chunk> {
@@ -226,6 +251,11 @@ impl Decided {
             remarks: None,
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn half(key: u128) -> u64 {
+    key as u64
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the highest byte and the rest of a chunk")]

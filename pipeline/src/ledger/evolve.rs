@@ -158,6 +158,7 @@ impl Card {
             (self.face.pin_tries, self.face.pin_locked_until_us) = (0, i64::MIN);
             self.review();
         }
+        self.last_visit = self.last_visit.max(change.at);
         if change.odometer.is_some() {
             self.odometer = change.odometer;
         }
@@ -491,6 +492,8 @@ fn cards(tables: &mut Tables, ix: Ix, fact: &Fact) -> bool {
                 plain: true,
                 rules: Rules::default(),
                 purchases: Vec::new(),
+                oldest_us: i64::MAX,
+                last_visit: TimestampUs::default(),
                 last_seen: None,
                 odometer: None,
                 face: Box::new(face),

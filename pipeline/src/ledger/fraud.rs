@@ -41,8 +41,11 @@ pub(super) fn code(rule: FraudRule) -> Code {
 fn velocity(case: &Case<'_>) -> Option<RiskMeasure> {
     let Config { velocity_purchases, velocity_window_us, .. } = *case.config;
     let after = case.at.plus_us(-velocity_window_us);
-    let seen = case.card.purchases.iter().rev().take(LOOK_BACK_MAX);
-    let before = seen.filter(|purchase| purchase.visit && purchase.at > after && purchase.at <= case.at).count();
+    let in_window = || {
+        let seen = case.card.purchases.iter().rev().take(LOOK_BACK_MAX);
+        seen.filter(|purchase| purchase.visit && purchase.at > after && purchase.at <= case.at).count()
+    };
+    let before = if case.card.last_visit > after { in_window() } else { 0 };
     let purchases = before + 1;
     (purchases >= velocity_purchases).then(|| RiskMeasure::Velocity {
         purchases: whole(purchases),

@@ -9,12 +9,14 @@ use model::{
     ContractId, FORMAT_VERSION, Fact, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, TimestampUs, Verdict,
 };
 
-use super::shard::{Batch, LOOK_AHEAD_MAX, Shard};
+use super::shard::{Batch, Shard};
 use super::state::Map;
 use super::{Config, Input, Output};
 
 /// Ticks asked for at once, by partition.
 const TICKS_MAX: usize = 64;
+/// Requests whose words are made before the next are decided: keeps what is in hand small.
+const BATCH_MAX: usize = 256;
 /// A tick that was asked for is not asked for again for so long.
 const TICK_PATIENCE_US: i64 = 10 * model::MICROS_PER_SECOND;
 
@@ -96,10 +98,9 @@ impl Partitions {
         };
         let before = outputs.len();
         while !requests.is_empty() {
-            let rest = requests.split_off(requests.len().min(LOOK_AHEAD_MAX));
+            let rest = requests.split_off(requests.len().min(BATCH_MAX));
             let keys: Vec<String> = requests.iter().map(|(_, request)| request.key().to_owned()).collect();
             let offsets: Vec<i64> = requests.iter().map(|(offset, _)| *offset).collect();
-            partition.shard.look_ahead(&requests);
             let mut batch = Batch::default();
             partition.shard.decide_batch(&self.config, requests, &mut batch);
             // Requests that were decided before have no outcome.

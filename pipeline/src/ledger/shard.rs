@@ -15,7 +15,7 @@ use super::calendar::Local;
 use super::decide::{Case, Effect, Scratch};
 use super::evolve::{self, Change, When, terminal_hash};
 use super::record::{self, Body, Done, Recording, Views};
-use super::state::{Ix, Moment, NONE};
+use super::state::{Card, Ix, Moment, NONE};
 use super::tables::{Tables, token_hash};
 use super::{Config, alerts, orders, recall, views, wishes};
 
@@ -28,6 +28,7 @@ pub struct Shard {
     fence: Fence,
     last_request: Option<i64>,
     scratch: Scratch,
+    ahead: Vec<Likely>,
     /// Limits after the facts, of the outcomes of the present batch.
     after: Vec<Figure>,
 }
@@ -69,6 +70,7 @@ impl Shard {
             fence: Fence::default(),
             last_request: None,
             scratch: Scratch::default(),
+            ahead: Vec::new(),
             after: Vec::new(),
         }
     }
@@ -125,38 +127,57 @@ impl Shard {
         if batch.0.is_empty() {
             self.after.clear();
         }
-        for (offset, request) in requests {
-            if !self.decided(offset) {
-                batch.0.push(self.decide_one(config, offset, request));
+        let mut requests = requests.into_iter().peekable();
+        let mut ahead = std::mem::take(&mut self.ahead);
+        while requests.peek().is_some() {
+            let part: Vec<(i64, Request)> = requests.by_ref().take(LOOK_AHEAD_MAX).collect();
+            self.look_ahead(&part, &mut ahead);
+            for ((offset, request), likely) in part.into_iter().zip(&ahead) {
+                if !self.decided(offset) {
+                    batch.0.push(self.decide_one(config, offset, request, *likely));
+                }
             }
         }
+        self.ahead = ahead;
     }
 
-    /// Reads what a batch will need, so that the processor fetches it side by side and not one after the other.
-    pub fn look_ahead(&self, requests: &[(i64, Request)]) {
-        let mut places = [NONE; LOOK_AHEAD_MAX];
-        let mut sum = 0_u64;
-        for (place, (_, request)) in places.iter_mut().zip(requests) {
-            let RequestBody::Transaction(transaction) = &request.body else { continue };
-            let contract = request.contract.as_ref().and_then(|id| self.tables.contract(id));
-            let card = contract.and_then(|ix| self.tables.likely_card(ix, token_hash(&transaction.card.token)));
-            *place = card.unwrap_or(NONE);
-            sum ^= u64::from(self.answers.find(key_of(&transaction.idem)).is_some());
+    /// Reads what a batch will need, so that the processor fetches it side by side and not one after the other: each loop
+    /// is short enough to have many of its reads under way at once.
+    fn look_ahead(&self, requests: &[(i64, Request)], ahead: &mut Vec<Likely>) {
+        ahead.clear();
+        ahead.extend(requests.iter().map(|(_, request)| {
+            let hash = match &request.body {
+                RequestBody::Transaction(transaction) => token_hash(&transaction.card.token),
+                RequestBody::Command(_) | RequestBody::Tick(_) => 0,
+            };
+            Likely { key: key_of(request.idem()), hash, contract: NONE, card: NONE }
+        }));
+        for likely in ahead.iter_mut() {
+            (likely.contract, likely.card) = self.tables.likely_card(likely.hash).unwrap_or((NONE, NONE));
         }
-        for place in &places {
-            if let Some(card) = self.tables.cards.get(*place as usize) {
-                sum ^= u64::from(card.plain) ^ u64::from(card.contract) ^ card.purchases.len() as u64;
+        let mut keys = [0; LOOK_AHEAD_MAX];
+        keys.iter_mut().zip(ahead.iter()).for_each(|(key, likely)| *key = likely.key);
+        let mut sum = u64::from(self.answers.look_ahead(keys.get(..ahead.len()).unwrap_or_default()));
+        for likely in ahead.iter() {
+            if let Some(card) = self.tables.cards.get(likely.card as usize) {
+                sum ^= u64::from(card.plain) ^ card.purchases.len() as u64 ^ card.last_visit.get().cast_unsigned();
+                sum ^= u64::from(card.group) ^ card.rules.limits.len() as u64 ^ card.oldest_us.cast_unsigned();
+            }
+            if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {
+                sum ^= contract.money.own.cast_unsigned() ^ contract.valid_to_us.cast_unsigned();
+                sum ^= contract.blocks.len() as u64 ^ contract.open_holds.len() as u64 ^ contract.settings.len() as u64;
+                sum ^= contract.rules_version ^ contract.latest.get().cast_unsigned() ^ u64::from(contract.bills);
             }
         }
-        for place in &places {
-            let Some(card) = self.tables.cards.get(*place as usize) else { continue };
-            for counter in &card.rules.limits {
-                sum ^= counter.value.cast_unsigned();
+        for likely in ahead.iter() {
+            if let Some(card) = self.tables.cards.get(likely.card as usize) {
+                sum = card.rules.limits.iter().fold(sum, |sum, counter| sum ^ counter.value.cast_unsigned());
+                sum ^= card.purchases.last().map_or(0, |purchase| purchase.auth.cast_unsigned());
+                sum ^= u64::from(card.token.as_str().as_bytes().first().copied().unwrap_or(0));
             }
-            sum ^= card.purchases.last().map_or(0, |purchase| purchase.auth.cast_unsigned());
-            sum ^= u64::from(card.token.as_str().as_bytes().first().copied().unwrap_or(0));
-            let contract = self.tables.contracts.get(card.contract as usize);
-            sum ^= contract.map_or(0, |contract| contract.money.own.cast_unsigned());
+            if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {
+                sum ^= u64::from(contract.id.as_str().as_bytes().first().copied().unwrap_or(0));
+            }
         }
         std::hint::black_box(sum);
     }
@@ -170,12 +191,13 @@ impl Shard {
         outcomes
     }
 
-    fn decide_one(&mut self, config: &Config, offset: i64, request: Request) -> Done {
+    fn decide_one(&mut self, config: &Config, offset: i64, request: Request, likely: Likely) -> Done {
         let contract = match &request.body {
             RequestBody::Command(message) => self.tables.contract(&message.contract),
-            RequestBody::Transaction(_) | RequestBody::Tick(_) => {
-                request.contract.as_ref().and_then(|id| self.tables.contract(id))
-            }
+            RequestBody::Transaction(_) | RequestBody::Tick(_) => request.contract.as_ref().and_then(|id| {
+                let guess = self.tables.contracts.get(likely.contract as usize).filter(|contract| contract.id == *id);
+                guess.map(|_| likely.contract).or_else(|| self.tables.contract(id))
+            }),
         };
         let contract = contract.unwrap_or(NONE);
         let (at, received_at, origin) = (request.at(), request.received_at_us, request.origin);
@@ -192,15 +214,14 @@ impl Shard {
         };
         let moment = Moment { at, received_at };
         if origin.is_none_or(|origin| !self.watermarks.covers(origin)) {
-            self.decide_new(config, &mut done, moment);
+            self.decide_new(config, &mut done, likely, moment);
         }
         self.close(config, offset, origin, contract, moment);
         done
     }
 
-    fn decide_new(&mut self, config: &Config, done: &mut Done, moment: Moment) {
-        // Taken out for the time of deciding, so that both can be changed.
-        let key = key_of(done.request.idem());
+    fn decide_new(&mut self, config: &Config, done: &mut Done, likely: Likely, moment: Moment) {
+        let key = likely.key;
         match &done.request.body {
             RequestBody::Transaction(transaction) => {
                 done.fingerprint = super::fingerprint::of_transaction(transaction);
@@ -216,7 +237,7 @@ impl Shard {
                     None => {}
                 }
                 self.let_time_pass(config, done, moment);
-                self.answer(config, done, key, moment);
+                self.answer(config, done, likely, moment);
             }
             RequestBody::Command(message) => {
                 done.fingerprint = super::fingerprint::of_order(message);
@@ -273,7 +294,8 @@ impl Shard {
         done.before = facts;
     }
 
-    fn answer(&mut self, config: &Config, done: &mut Done, key: u128, moment: Moment) {
+    fn answer(&mut self, config: &Config, done: &mut Done, likely: Likely, moment: Moment) {
+        let key = likely.key;
         let RequestBody::Transaction(transaction) = &done.request.body else { return };
         for item in transaction.items.iter().take(wishes::ITEMS_MAX) {
             self.tables.learn(&item.code);
@@ -281,7 +303,12 @@ impl Shard {
         }
         let card_ix = match done.contract {
             NONE => None,
-            contract => self.tables.card(contract, &transaction.card.token),
+            contract => {
+                let token = &transaction.card.token;
+                let same = |card: &&Card| card.contract == contract && card.token == *token;
+                let guess = self.tables.cards.get(likely.card as usize).filter(same);
+                guess.map(|_| likely.card).or_else(|| self.tables.card(contract, token))
+            }
         };
         let Some(card_ix) = card_ix else {
             let decided = unknown(&self.tables, &done.request, done.contract, transaction);
@@ -411,7 +438,16 @@ impl Shard {
 }
 
 /// Requests that one look ahead covers.
-pub const LOOK_AHEAD_MAX: usize = 256;
+const LOOK_AHEAD_MAX: usize = 256;
+
+/// What a look ahead found for one request: hints, to be checked.
+#[derive(Clone, Copy, Debug)]
+struct Likely {
+    key: u128,
+    hash: u64,
+    contract: Ix,
+    card: Ix,
+}
 
 /// When a transaction counts: at its event time, or when it arrived where its clock cannot be right.
 pub(super) fn counts_at(config: &Config, transaction: &Transaction, moment: Moment) -> TimestampUs {

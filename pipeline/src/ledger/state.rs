@@ -142,6 +142,10 @@ pub(super) struct Card {
     pub(super) rules: Rules,
     /// By arrival.
     pub(super) purchases: Vec<Purchase>,
+    /// When the first of them arrived.
+    pub(super) oldest_us: i64,
+    /// The latest event time of an approved purchase at the station.
+    pub(super) last_visit: TimestampUs,
     /// The latest approved purchase at a known place.
     pub(super) last_seen: Option<(TimestampUs, Location)>,
     pub(super) odometer: Option<u32>,

@@ -99,9 +99,9 @@ impl Tables {
         self.card_ix.find(hash, same).map(|slot| slot.card)
     }
 
-    /// A card that probably has this token: its hash agrees.
-    pub(super) fn likely_card(&self, contract: Ix, hash: u64) -> Option<Ix> {
-        self.card_ix.find(hash, |slot| slot.hash == hash && slot.contract == contract).map(|slot| slot.card)
+    /// A card that probably has this token, and its contract: their hash agrees.
+    pub(super) fn likely_card(&self, hash: u64) -> Option<(Ix, Ix)> {
+        self.card_ix.find(hash, |slot| slot.hash == hash).map(|slot| (slot.contract, slot.card))
     }
 
     pub(super) fn add_card(&mut self, card: Card) {
@@ -176,8 +176,11 @@ impl Tables {
             PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
         }
         let now = purchase.received_at;
+        if card.purchases.is_empty() {
+            card.oldest_us = now.get();
+        }
         card.purchases.push(purchase);
-        if card.purchases.len() > 1 {
+        if card.oldest_us < now.get() - PURCHASES_KEPT_US || card.purchases.len() > PURCHASES_MAX {
             card.forget(now);
         }
     }
@@ -385,6 +388,7 @@ impl Card {
             return;
         }
         let oldest: Vec<Purchase> = self.purchases.drain(..gone).collect();
+        self.oldest_us = self.purchases.first().map_or(i64::MAX, |purchase| purchase.received_at.get());
         for purchase in oldest {
             if purchase.state == PurchaseState::Sold {
                 self.sum_up(&purchase);

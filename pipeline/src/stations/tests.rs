@@ -99,9 +99,13 @@ impl Script {
         self.receipts += i64::from(!again);
         let item = SoldItem {
             code: ProductCode::new(product).unwrap(),
+            group: None,
+            unit: model::Unit::L,
             qty_ml: volume,
+            pieces: 0,
             price_e4: PriceE4::new(700_000).unwrap(),
             amount_minor: MinorUnits::new((volume.get() * 7).cast_signed()).unwrap(),
+            discount_minor: MinorUnits::ZERO,
         };
         let partition = partition_of(site);
         let sale = Sale {

@@ -191,7 +191,7 @@ fn request(number: usize, body: RequestBody, received_at_us: TimestampUs) -> Req
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn no_prefix_of_a_history_holds_more_than_its_limits_allow(acts in acts()) {

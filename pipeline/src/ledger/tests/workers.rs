@@ -2,8 +2,8 @@
 
 use crossbeam_channel::{Receiver, unbounded};
 use model::{
-    Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, PartitionId, Request,
-    RequestBody, TimestampUs, Transaction, TransactionKind, Verdict, WeekStart,
+    Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, Outcome, PartitionId,
+    Request, RequestBody, TimestampUs, Transaction, TransactionKind, Verdict, WeekStart,
 };
 
 use crate::ledger::{Config, Input, Output, samples, spawn};
@@ -37,12 +37,29 @@ fn sale(contract: &ContractId, origin: i64) -> Request {
     samples::request(contract, origin, RequestBody::Transaction(Box::new(transaction)))
 }
 
-fn all(outputs: &Receiver<Vec<Output>>) -> Vec<Output> {
-    outputs.iter().flatten().collect()
+/// A record that a worker gave.
+struct Given {
+    partition: PartitionId,
+    key: String,
+    record: LedgerRecord,
 }
 
-fn approved(output: &Output) -> bool {
-    let LedgerBody::Outcome(outcome) = &output.record.body else { return false };
+impl Given {
+    fn outcome(&self) -> &Outcome {
+        let LedgerBody::Outcome(outcome) = &self.record.body else { panic!("a worker does not take over") };
+        outcome
+    }
+}
+
+fn all(outputs: &Receiver<Vec<Output>>) -> Vec<Given> {
+    let records = outputs.iter().flatten().filter_map(|output| match output {
+        Output::Record { partition, key, record } => Some(Given { partition, key, record: *record }),
+        Output::TickDue { .. } => None,
+    });
+    records.collect()
+}
+
+fn approved(outcome: &Outcome) -> bool {
     matches!(outcome.facts.first(), Some(Fact::Decided { decision, .. }) if decision.decision == Verdict::Approve)
 }
 
@@ -64,18 +81,12 @@ fn each_partition_is_decided_in_order_under_its_own_epoch() {
     dataflow.join();
     let outputs = all(&outputs);
     for number in 0..3 {
-        let own: Vec<&Output> = outputs.iter().filter(|output| output.partition == PartitionId(number)).collect();
-        let offsets: Vec<i64> = own
-            .iter()
-            .map(|output| match &output.record.body {
-                LedgerBody::Outcome(outcome) => outcome.request,
-                LedgerBody::Takeover { .. } => -1,
-            })
-            .collect();
+        let own: Vec<&Given> = outputs.iter().filter(|output| output.partition == PartitionId(number)).collect();
+        let offsets: Vec<i64> = own.iter().map(|output| output.outcome().request).collect();
         assert_eq!(offsets, (0..20).collect::<Vec<i64>>());
         assert!(own.iter().all(|output| output.record.epoch == i64::from(number)));
         assert!(own.iter().all(|output| output.key == format!("C-{number}")));
-        assert!(own.iter().skip(3).all(|output| approved(output)));
+        assert!(own.iter().skip(3).all(|output| approved(output.outcome())));
     }
 }
 
@@ -100,13 +111,7 @@ fn only_the_owner_decides() {
     feed.send(decide(5)).unwrap(); // forgotten
     drop(feed);
     dataflow.join();
-    let offsets: Vec<i64> = all(&outputs)
-        .iter()
-        .filter_map(|output| match &output.record.body {
-            LedgerBody::Outcome(outcome) => Some(outcome.request),
-            LedgerBody::Takeover { .. } => None,
-        })
-        .collect();
+    let offsets: Vec<i64> = all(&outputs).iter().map(|output| output.outcome().request).collect();
     assert_eq!(offsets, [3]);
 }
 
@@ -122,7 +127,7 @@ fn records_of_a_replaced_owner_are_void() {
     feed.send(Input::Decide { partition, requests: vec![(3, sale(&contract, 3))] }).unwrap();
     drop(feed);
     dataflow.join();
-    let mut records: Vec<LedgerRecord> = all(&outputs).into_iter().map(|output| output.record).collect();
+    let mut records: Vec<LedgerRecord> = all(&outputs).into_iter().map(|given| given.record).collect();
     let late = records.pop().expect("the sale's record");
     records.insert(0, takeover());
     records.push(takeover()); // offset 4: another owner; the first one's sale comes after it
@@ -140,7 +145,39 @@ fn records_of_a_replaced_owner_are_void() {
     dataflow.join();
     let outputs = all(&outputs);
     assert_eq!(outputs.len(), 1);
-    let LedgerBody::Outcome(outcome) = &outputs[0].record.body else { panic!("a takeover is no output") };
-    assert!(approved(&outputs[0]), "the void sale was counted: {outcome:?}");
+    let outcome = outputs[0].outcome();
+    assert!(approved(outcome), "the void sale was counted: {outcome:?}");
     assert_eq!(outcome.balance.map(|balance| balance.available.get()), Some(950_000));
+}
+
+#[test]
+fn a_tick_is_asked_for_once_when_a_hold_has_run_out() {
+    let (sender, outputs) = unbounded();
+    let dataflow = spawn(Config::default(), sender);
+    let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
+    let feed = dataflow.feed(partition);
+    feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
+    feed.send(Input::Start { partition, epoch: 0 }).unwrap();
+    feed.send(Input::Decide { partition, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
+    let transaction = Transaction {
+        items: vec![samples::item(Some(Millilitres::from_litres(10)))],
+        ..samples::transaction(TransactionKind::Preauth, "hold", "1234", AT)
+    };
+    let preauth = samples::request(&contract, 3, RequestBody::Transaction(Box::new(transaction)));
+    feed.send(Input::Decide { partition, requests: vec![(3, preauth)] }).unwrap();
+    let ttl_us = Config::default().hold_ttl_us;
+    for at_us in [AT.plus_us(ttl_us - 1), AT.plus_us(ttl_us), AT.plus_us(ttl_us + 1_000_000)] {
+        feed.send(Input::Clock { at_us }).unwrap();
+    }
+    drop(feed);
+    dataflow.join();
+    let due: Vec<ContractId> = outputs
+        .iter()
+        .flatten()
+        .filter_map(|output| match output {
+            Output::TickDue { contract, .. } => Some(contract),
+            Output::Record { .. } => None,
+        })
+        .collect();
+    assert_eq!(due, [contract]);
 }
