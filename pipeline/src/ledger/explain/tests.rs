@@ -112,7 +112,7 @@ fn story() -> Story {
     };
     story.order(Command::SetLimit(Limit {
         product: diesel.clone(),
-        ..limit("L-1", Scope::Card(card.clone()), Measure::Volume, 100_000, calendar(CalendarUnit::Day))
+        ..limit("L-1", Scope::Card(card), Measure::Volume, 100_000, calendar(CalendarUnit::Day))
     }));
     story.order(Command::SetLimit(Limit {
         mode: LimitMode::Flag,
