@@ -8,7 +8,8 @@ use pipeline::ledger::Config;
 
 use crate::amounts::{Wish, mismatch, wish};
 use crate::answer::Answer;
-use crate::book::{Buyer, Card, Contract, KeptLimit, Line, Purchase, measured, selects};
+use crate::book::{Buyer, Card, Contract, KeptLimit, Line, Purchase, measured, scope_rank, selects};
+use crate::deviations;
 
 pub(crate) const ITEMS_MAX: usize = 16;
 
@@ -139,7 +140,8 @@ pub(crate) fn ask(
     let mut flagged = false;
     for kept in limits.iter().filter(|kept| kept.limit.mode != LimitMode::Decline) {
         let (used, held) = contract.usage(kept, at);
-        let more = measured(&kept.limit, &sold(&granted));
+        let any_line = kept.limit.measure == Measure::Count && deviations::CUT_LINES_GO_OVER;
+        let more = measured(&kept.limit, &if any_line { lines.clone() } else { sold(&granted) });
         let beyond = more - (kept.limit.value - used - held);
         if more > 0 && beyond > 0 {
             answer.over(kept.limit.id.as_str(), beyond);
@@ -375,47 +377,50 @@ fn restricted(
         RestrictionRule::Allow => listed != Some(true),
         RestrictionRule::Deny => listed != Some(false),
     };
-    let entries = own.iter().any(|restriction| match &restriction.of {
+    let forbidden = |restriction: &&Restriction| match &restriction.of {
         RestrictionList::Entries(entries) => {
             forbids(restriction, transaction.entry.map(|entry| entries.contains(&entry)))
+                .then_some((0, Code::EntryMethod))
         }
-        _ => false,
-    });
-    if entries {
-        return Some(Code::EntryMethod);
-    }
-    let places = own.iter().any(|restriction| match &restriction.of {
-        RestrictionList::Sites(sites) => forbids(restriction, Some(sites.contains(&transaction.site))),
+        RestrictionList::Sites(sites) => {
+            forbids(restriction, Some(sites.contains(&transaction.site))).then_some((1, Code::Site))
+        }
         RestrictionList::Regions(regions) => {
-            forbids(restriction, transaction.region.as_ref().map(|region| regions.contains(region)))
+            let listed = transaction.region.as_ref().map(|region| regions.contains(region));
+            forbids(restriction, listed).then_some((1, Code::Site))
         }
         RestrictionList::Countries(countries) => {
-            forbids(restriction, transaction.country.map(|country| countries.contains(&country)))
+            let listed = transaction.country.map(|country| countries.contains(&country));
+            forbids(restriction, listed).then_some((1, Code::Site))
         }
-        _ => false,
-    });
-    if places {
-        return Some(Code::Site);
-    }
-    let hours = own.iter().any(|restriction| match &restriction.of {
         RestrictionList::Hours(hours) => {
-            forbids(restriction, Some(hours.iter().any(|schedule| contract.calendar.in_schedule(schedule, at))))
+            let listed = hours.iter().any(|schedule| contract.calendar.in_schedule(schedule, at));
+            forbids(restriction, Some(listed)).then_some((2, Code::Time))
         }
-        _ => false,
-    });
-    if hours {
-        return Some(Code::Time);
-    }
-    let products = own.iter().any(|restriction| match &restriction.of {
         RestrictionList::Products(products) => {
-            lines.iter().any(|line| forbids(restriction, Some(products.iter().any(|selector| selects(selector, line)))))
+            let listed = |line: &Line| products.iter().any(|selector| selects(selector, line));
+            lines.iter().any(|line| forbids(restriction, Some(listed(line)))).then_some((3, Code::Product))
         }
-        _ => false,
-    });
+    };
+    let mut found: Vec<(usize, usize, Code)> = own
+        .iter()
+        .filter_map(|restriction| {
+            let (kind, code) = forbidden(restriction)?;
+            Some((kind, scope_rank(&restriction.scope), code))
+        })
+        .collect();
+    if deviations::RESTRICTIONS_BY_SCOPE {
+        found.sort_by_key(|(_, scope, _)| *scope);
+    } else {
+        found.sort_by_key(|(kind, _, _)| *kind);
+    }
+    if let Some((_, _, code)) = found.first() {
+        return Some(*code);
+    }
     let vehicle = buyer.vehicle.as_ref().and_then(|id| contract.vehicles.get(id));
     let fuel = vehicle.and_then(|vehicle| vehicle.fuel.as_ref());
     let wrong_fuel = fuel.is_some_and(|fuel| lines.iter().any(|line| line.litres && !selects(fuel, line)));
-    if products || wrong_fuel {
+    if wrong_fuel {
         return Some(Code::Product);
     }
     let most = tank(contract, buyer)? * (100 + i64::from(config.tank_tolerance_percent)) / 100;

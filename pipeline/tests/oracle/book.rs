@@ -172,6 +172,17 @@ pub(crate) fn selects(selector: &ProductSelector, line: &Line) -> bool {
     }
 }
 
+/// The order in which limits are named.
+pub(crate) fn scope_rank(scope: &Scope) -> usize {
+    match scope {
+        Scope::Card(_) => 0,
+        Scope::Driver(_) => 1,
+        Scope::Vehicle(_) => 2,
+        Scope::Group(_) => 3,
+        Scope::Contract => 4,
+    }
+}
+
 /// How much of `limit` these lines take.
 pub(crate) fn measured(limit: &Limit, lines: &[Line]) -> i64 {
     let lines: Vec<&Line> = lines.iter().filter(|line| selects(&limit.product, line) && !line.is_empty()).collect();
@@ -238,13 +249,6 @@ impl Contract {
     /// The limits that apply to these lines, bought at `at`, in the order in which they are named. Those of offline sales
     /// come first.
     pub(crate) fn limits_of(&self, buyer: &Buyer, at: i64, offline: bool, lines: Option<&[Line]>) -> Vec<&KeptLimit> {
-        let rank = |scope: &Scope| match scope {
-            Scope::Card(_) => 0,
-            Scope::Driver(_) => 1,
-            Scope::Vehicle(_) => 2,
-            Scope::Group(_) => 3,
-            Scope::Contract => 4,
-        };
         let applies = |kept: &&KeptLimit| {
             let limit = &kept.limit;
             buyer.is_in(&limit.scope)
@@ -255,7 +259,7 @@ impl Contract {
                 && lines.is_none_or(|lines| lines.iter().any(|line| selects(&limit.product, line)))
         };
         let mut limits: Vec<&KeptLimit> = self.limits.iter().filter(applies).collect();
-        limits.sort_by_key(|kept| (!kept.limit.offline, rank(&kept.limit.scope)));
+        limits.sort_by_key(|kept| (!kept.limit.offline, scope_rank(&kept.limit.scope)));
         limits
     }
 

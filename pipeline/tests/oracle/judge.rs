@@ -10,6 +10,7 @@ use pipeline::ledger::Config;
 use crate::answer::{Answer, hold_words};
 use crate::asking::{Granted, ask, buyer};
 use crate::book::{Contract, Line, Money, Purchase, State};
+use crate::deviations;
 use crate::orders::carry_out;
 use crate::posting::{original, post};
 
@@ -176,7 +177,7 @@ fn asked(
         Some(_) => Err(Code::OriginalClosed),
     });
     let (mut answer, granted) = ask(config, contract, transaction, (at, believed), more_of);
-    if transaction.kind != TransactionKind::DryRun {
+    if transaction.kind != TransactionKind::DryRun || tries_pin(&answer) {
         remember_pin(config, contract, transaction, (&answer, at));
     }
     let Some(Granted { lines }) = granted else {
@@ -220,6 +221,10 @@ fn held_words(lines: &[Line], expires_us: i64) -> String {
     let ml = lines.iter().map(|line| line.ml).sum::<i64>();
     let net = lines.iter().map(|line| line.net).sum();
     hold_words(Some((u64::try_from(ml).unwrap(), net, expires_us)))
+}
+
+fn tries_pin(answer: &Answer) -> bool {
+    deviations::DRY_RUN_TRIES_PINS && answer.0["code"] == format!("{:?}", Code::PinWrong)
 }
 
 /// Counts wrong PINs. The next approved purchase forgets them; more of one that was approved before does not.

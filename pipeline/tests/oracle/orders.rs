@@ -236,10 +236,8 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             if let Some(code) = unknown(contract, &restriction.scope) {
                 return Some(code);
             }
-            match contract.restrictions.iter_mut().find(|known| known.id == restriction.id) {
-                Some(known) => *known = restriction,
-                None => contract.restrictions.push(restriction),
-            }
+            contract.restrictions.retain(|known| known.id != restriction.id);
+            contract.restrictions.push(restriction);
             None
         }
         Command::RemoveRestriction { restriction } => {

@@ -1,12 +1,13 @@
 //! Transactions that tell what happened: completion, offline and forced sales, reversal, void, refund.
 
-use model::{AuthCode, Code, LimitMode, ProductCode, Transaction, TransactionKind, Unit, Verdict, Window};
+use model::{AuthCode, Code, LimitMode, Measure, ProductCode, Transaction, TransactionKind, Unit, Verdict, Window};
 use pipeline::ledger::Config;
 
 use crate::amounts::{mismatch, wish};
 use crate::answer::Answer;
 use crate::asking::{ITEMS_MAX, buyer, sold};
 use crate::book::{Buyer, Contract, Line, Money, Purchase, State, measured};
+use crate::deviations;
 
 /// What is wrong with a posting before its original is looked for.
 fn obstacle(contract: &Contract, transaction: &Transaction) -> Option<Code> {
@@ -187,8 +188,10 @@ fn told(
         let (used, held) = contract.usage(kept, at);
         let value = if kept.limit.offline { kept.limit.value * percent / 100 } else { kept.limit.value };
         answer.headroom_of(contract, (kept, at), value, used, held);
-        let more = measured(&kept.limit, lines);
-        let own = if kept.limit.window == Window::PerTransaction { 0 } else { measured(&kept.limit, own) };
+        let any_line = kept.limit.measure == Measure::Count && deviations::EMPTY_LINES_GO_OVER;
+        let more = if any_line { 1 } else { measured(&kept.limit, lines) };
+        let no_room = kept.limit.window == Window::PerTransaction && !deviations::HOLDS_MAKE_ROOM_PER_TRANSACTION;
+        let own = if no_room { 0 } else { measured(&kept.limit, own) };
         let beyond = more - (value - used - held + own);
         if more > 0 && beyond > 0 {
             answer.over(kept.limit.id.as_str(), beyond);

@@ -2,7 +2,7 @@
 
 use jiff::civil::Time;
 use model::{
-    CalendarUnit, Command, CountryCode, Entry, Group, HolidayRule, Limit, LimitId, LimitMode, Measure, ProductCode,
+    CalendarUnit, Command, CountryCode, Entry, HolidayRule, Limit, LimitId, LimitMode, Measure, ProductCode,
     ProductSelector, RegionId, Restriction, RestrictionId, RestrictionList, RestrictionRule, Schedule, SiteId,
     TimestampUs, Window,
 };

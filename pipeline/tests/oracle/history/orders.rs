@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use model::{
     Actor, AuthCode, CardKind, CardToken, Closure, Command, ContractId, Currency, Discount, DiscountOff, Driver,
     DriverId, FraudRule, Group, GroupId, Holiday, LimitId, Measure, Millilitres, MinorUnits, MonthlyFee, Policy,
-    PriceE4, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, TransactionKind, Vehicle, VehicleId, WeekStart,
+    Prompt, RestrictionId, RuleMode, Scope, TimestampUs, TransactionKind, Vehicle, VehicleId, WeekStart,
 };
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::limits::selectors;
 use super::{DAY_US, Generator, PLACES, Tenant, diesel_e4};
+use crate::deviations;
 use crate::orders::ORDERING;
 
 impl Generator {
@@ -29,6 +30,9 @@ impl Generator {
         let (name, time_zone) = ("Hauliers".into(), zone.into());
         let open = Command::OpenContract { name, currency, time_zone, legal_entity: None, holding: None, week_start };
         self.order(index, open);
+        // Before any limit.
+        let holidays = self.holidays();
+        self.order(index, holidays);
         for rule in [FraudRule::Velocity, FraudRule::ImpossibleTravel] {
             self.order(index, Command::SetRule { rule, mode: RuleMode::Off });
         }
@@ -193,7 +197,8 @@ impl Generator {
                 Command::RemoveRestriction { restriction }
             }
             93..96 => self.policy(tenant),
-            96..98 => self.holidays(),
+            96..98 if !deviations::HOLIDAYS_STAND => self.holidays(),
+            96..98 => Command::ResetPin { card },
             98 if self.chance(10) => {
                 let closure = self.pick(&[Closure::Lost, Closure::Stolen, Closure::Returned]);
                 Command::CloseCard { card, closure }

@@ -223,7 +223,7 @@ impl Generator {
         }
     }
 
-    pub(super) fn item(&mut self, tenant: usize, product: &Product) -> Item {
+    fn item(&mut self, tenant: usize, product: &Product) -> Item {
         let code = |code: &str| ProductCode::new(code).unwrap();
         let diesel_e4 = self.tenants[tenant].diesel_e4;
         let price = diesel_e4 * product.price_percent / 100 + self.rng.random_range(0..4) * 7;
