@@ -186,6 +186,7 @@ impl World {
             risk: Vec::new(),
             notes: Vec::new(),
             rules_version: 0,
+            net_price_e4: None,
             text: texts(litres),
             replayed: false,
         };
@@ -252,6 +253,7 @@ impl World {
             risk: Vec::new(),
             notes: Vec::new(),
             rules_version: 0,
+            net_price_e4: None,
             text: texts(litres),
             replayed: false,
         };

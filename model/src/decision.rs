@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AuthCode, Closure, Currency, DriverId, FraudRule, IdempotencyKey, LimitMode, Measure, Millilitres,
-    MinorUnits, ProductCode, ProductSelector, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, VehicleId, Window,
+    MinorUnits, PriceE4, ProductCode, ProductSelector, Prompt, RestrictionId, RuleMode, Scope, TimestampUs, VehicleId,
+    Window,
 };
 
 /// The recorded answer to one transaction. The same idempotency key gets the same decision; only `replayed` differs.
@@ -18,7 +19,7 @@ pub struct Decision {
     pub code: Code,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_code: Option<AuthCode>,
-    /// What stays reserved until completion, reversal or expiry.
+    /// What stays reserved until completion, reversal or expiry; for more on an open hold, what was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
     /// What may be sold, per item of the request. Empty when declined.
@@ -41,6 +42,9 @@ pub struct Decision {
     /// How often the contract's limits, restrictions and policies had changed.
     #[serde(default)]
     pub rules_version: u64,
+    /// What a litre costs the contract, after discount, of the first fuel that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_price_e4: Option<PriceE4>,
     pub text: Texts,
     /// True on the repeat of an answer that was given before.
     #[serde(default)]

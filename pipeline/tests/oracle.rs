@@ -30,8 +30,6 @@ mod asking;
 mod book;
 #[path = "oracle/calendar.rs"]
 mod calendar;
-#[path = "oracle/deviations.rs"]
-mod deviations;
 #[path = "oracle/history.rs"]
 mod history;
 #[path = "oracle/judge.rs"]

@@ -69,6 +69,7 @@ fn decision(transaction: &Transaction, code: Code, allowed_ml: u64) -> Outcome {
         risk: Vec::new(),
         notes: Vec::new(),
         rules_version: 0,
+        net_price_e4: None,
         text: Texts::default(),
         replayed: false,
     };

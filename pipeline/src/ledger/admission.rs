@@ -4,7 +4,7 @@
 //! a card with nothing special costs a few comparisons. Does not: count, or look at money.
 
 use model::{
-    Block, CardKind, Closure, Code, Device, Entry, Malformed, MICROS_PER_MINUTE, Note, Policy, Prompt, Restriction,
+    Block, CardKind, Closure, Code, Device, Entry, MICROS_PER_MINUTE, Malformed, Note, Policy, Prompt, Restriction,
     RestrictionList, RestrictionRule, TimestampUs, TransactionKind,
 };
 
@@ -25,7 +25,13 @@ impl Case<'_> {
             let Block { actor, reason, until_us } = block.clone();
             return Some(Refusal::decline(Code::ContractBlocked, Note::ContractBlocked { actor, reason, until_us }));
         }
-        term_obstacle(self.at, contract.valid_from_us, contract.valid_to_us, Code::ContractNotYet, Code::ContractExpired)
+        term_obstacle(
+            self.at,
+            contract.valid_from_us,
+            contract.valid_to_us,
+            Code::ContractNotYet,
+            Code::ContractExpired,
+        )
     }
 
     pub(super) fn card_obstacle(&self) -> Option<Refusal> {
@@ -88,17 +94,15 @@ impl Case<'_> {
 
     fn pin_lock_obstacle(&self) -> Option<Refusal> {
         let until = self.card.face.pin_locked_until_us;
-        (self.at.get() < until).then(|| {
-            Refusal::decline(Code::PinLocked, Note::PinLockedUntil(TimestampUs::from_micros(until)))
-        })
+        (self.at.get() < until)
+            .then(|| Refusal::decline(Code::PinLocked, Note::PinLockedUntil(TimestampUs::from_micros(until))))
     }
 
     fn pin_obstacle(&self) -> Option<Refusal> {
         match self.transaction.pin {
             None => {
                 let required = self.policy().is_some_and(|policy| policy.pin_required);
-                (required && self.transaction.kind != TransactionKind::DryRun)
-                    .then(|| Refusal::bare(Code::PinRequired))
+                (required && self.transaction.kind != TransactionKind::DryRun).then(|| Refusal::bare(Code::PinRequired))
             }
             Some(pin) if pin.verified => None,
             Some(_) => {
@@ -183,11 +187,17 @@ impl Case<'_> {
             None => [Some(own[0]), Some(own[1]), None, None, None],
             Some([driver, vehicle, group]) => [Some(own[0]), driver, vehicle, group, Some(own[1])],
         };
-        scopes
-            .into_iter()
-            .flatten()
-            .flat_map(Rules::restrictions)
-            .find_map(|restriction| self.restricted(restriction, lines))
+        let mut restrictions = scopes.into_iter().flatten().flat_map(Rules::restrictions).peekable();
+        restrictions.peek()?;
+        // How, where, when, what: the first kind that forbids is told, in whatever order restrictions were set.
+        let mut forbidding: Option<(u8, &Restriction)> = None;
+        for restriction in restrictions {
+            let rank = rank(restriction);
+            if forbidding.is_none_or(|(least, _)| rank < least) && self.restricted(restriction, lines).is_some() {
+                forbidding = Some((rank, restriction));
+            }
+        }
+        forbidding.and_then(|(_, restriction)| self.restricted(restriction, lines))
     }
 
     fn restricted(&self, restriction: &Restriction, lines: &[Line]) -> Option<Refusal> {
@@ -260,14 +270,25 @@ impl Case<'_> {
         let tank_ml = vehicle.tank_ml?;
         let asked = lines.iter().filter(fuel).fold(0_i64, |sum, line| sum.saturating_add(line.ml));
         let tolerance = 100 + i128::from(self.config.tank_tolerance_percent);
-        (i128::from(asked) * 100 > i128::from(tank_ml.get()) * tolerance).then(|| {
-            Refusal::decline(Code::TankCapacity, Note::TankCapacity { vehicle: vehicle.id.clone(), tank_ml })
-        })
+        (i128::from(asked) * 100 > i128::from(tank_ml.get()) * tolerance)
+            .then(|| Refusal::decline(Code::TankCapacity, Note::TankCapacity { vehicle: vehicle.id.clone(), tank_ml }))
     }
 
     /// Every purchase names what it refers to.
     pub(super) fn no_original() -> Refusal {
         Refusal::decline(Code::FmtInvalid, Note::Malformed(Malformed::NoOriginal))
+    }
+}
+
+/// The order in which kinds of restrictions are told.
+fn rank(restriction: &Restriction) -> u8 {
+    match &restriction.of {
+        RestrictionList::Entries(_) => 0,
+        RestrictionList::Sites(_) => 1,
+        RestrictionList::Regions(_) => 2,
+        RestrictionList::Countries(_) => 3,
+        RestrictionList::Hours(_) => 4,
+        RestrictionList::Products(_) => 5,
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn low(tables: &Tables, contract_ix: Ix, watched: Vec<Watched>, facts
 pub(super) fn credit_line(before: Money, after: Money, facts: &mut Vec<Fact>) {
     let Some(now) = after.credit_used_percent() else { return };
     let was = before.credit_used_percent().unwrap_or(0);
-    let crossed = CREDIT_PERCENTS.into_iter().rev().find(|percent| was < i64::from(*percent) && now >= i64::from(*percent));
+    let crossed =
+        CREDIT_PERCENTS.into_iter().rev().find(|percent| was < i64::from(*percent) && now >= i64::from(*percent));
     facts.extend(crossed.map(|percent| Fact::CreditLineUsed { percent }));
 }

@@ -53,6 +53,8 @@ pub(super) struct Decided {
     /// Before the request.
     pub(super) money: Money,
     pub(super) rules_version: u64,
+    /// What a litre costs the contract, of the first fuel that was asked for; 0 for none.
+    pub(super) price_e4: u32,
     pub(super) figures_from: u32,
     pub(super) figures: u8,
     pub(super) binding: u8,
@@ -245,6 +247,7 @@ impl Decided {
             allowed: Lines::default(),
             money: Money::default(),
             rules_version: 0,
+            price_e4: 0,
             figures_from: 0,
             figures: 0,
             binding: UNBOUND,
@@ -278,7 +281,8 @@ mod tests {
         let idem = |number: i64| IdempotencyKey::new(&format!("key-{number}")).expect("an identifier");
         let at = TimestampUs::from_micros;
         for number in 0..20_000 {
-            let decided = Decided { auth: Some(number), ..Decided::new(TransactionKind::Sale, Verdict::Approve, Code::Approved) };
+            let decided =
+                Decided { auth: Some(number), ..Decided::new(TransactionKind::Sale, Verdict::Approve, Code::Approved) };
             let figures = [Figure { value: number, ..Figure::default() }; 3];
             answers.keep(key_of(&idem(number)), at(number), 7, Some((decided, &figures)));
             answers.forget(at(number - 10_000));

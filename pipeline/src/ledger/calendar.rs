@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn weeks_change_on_their_first_day() {
         let monday = number(Date::constant(2026, 1, 12));
-        for (start, first) in [(WeekStart::Monday, monday), (WeekStart::Sunday, monday - 1), (WeekStart::Saturday, monday - 2)]
+        for (start, first) in
+            [(WeekStart::Monday, monday), (WeekStart::Sunday, monday - 1), (WeekStart::Saturday, monday - 2)]
         {
             let week = |day| period(CalendarUnit::Week, 1, start, day);
             assert_eq!(week(first - 1) + 1, week(first));

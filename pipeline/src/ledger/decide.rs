@@ -204,9 +204,8 @@ impl<'a> Case<'a> {
             return None;
         }
         let period = counter.period(standing.at, standing.local);
-        let Usage { used, held } = counter
-            .usage(period)
-            .unwrap_or_else(|| self.tables.recount(self.contract_ix, holder, counter, period));
+        let Usage { used, held } =
+            counter.usage(period).unwrap_or_else(|| self.tables.recount(self.contract_ix, holder, counter, period));
         let value = if counter.offline { self.aged(counter.value) } else { counter.value };
         let figure = Figure { limit: counter.limit, period, value, used, held };
         Some(Applied {
@@ -242,6 +241,7 @@ impl<'a> Case<'a> {
             card: self.card_ix,
             money: self.contract.money,
             rules_version: self.contract.rules_version,
+            price_e4: wishes::fuel_price(self.contract, &scratch.wished),
             ..Decided::new(self.transaction.kind, verdict, code)
         }
     }

@@ -4,7 +4,8 @@
 //! panics; a fact about something unknown changes nothing. Does not: check rules; what is recorded is true.
 
 use model::{
-    Block, Code, Fact, FraudRule, Location, RegisterOutcome, Scope, TerminalId, TimestampUs, TopUpState, TransactionKind,
+    Block, Code, Fact, FraudRule, Location, RegisterOutcome, Scope, SiteId, TerminalId, TimestampUs, TopUpState,
+    TransactionKind,
 };
 
 use super::Config;
@@ -46,9 +47,9 @@ pub(super) struct When {
 }
 
 /// Tells terminals apart: enough to notice that another one completes.
-pub(super) fn terminal_hash(terminal: &TerminalId) -> u32 {
+pub(super) fn terminal_hash(site: &SiteId, terminal: &TerminalId) -> u32 {
     use std::hash::BuildHasher;
-    let hash = foldhash::fast::FixedState::default().hash_one(terminal.as_str());
+    let hash = foldhash::fast::FixedState::default().hash_one((site.as_str(), terminal.as_str()));
     u32::try_from(hash >> 32).unwrap_or(0)
 }
 
@@ -58,7 +59,7 @@ pub(super) fn transaction(tables: &mut Tables, config: &Config, change: Change) 
     let online = !matches!(change.code, Code::PostedOffline | Code::OfflineLimit | Code::PostedForced);
     let visit = asked && online && change.approved;
     if let Some(card) = tables.cards.get_mut(change.card as usize) {
-        if change.code == Code::PinWrong {
+        if change.code == Code::PinWrong && change.kind != TransactionKind::DryRun {
             card.wrong_pin(config, change.at);
         } else if visit {
             card.visited(&change);
@@ -183,7 +184,7 @@ pub(super) fn fact(tables: &mut Tables, id: &model::ContractId, when: When, fact
         return;
     }
     let Some(ix) = tables.contract(id) else { return };
-    if rules(tables, ix, when, fact) || cards(tables, ix, fact) {
+    if rules(tables, ix, when, fact) || cards(tables, ix, when, fact) {
         return;
     }
     let zone = tables.contracts.get(ix as usize).map_or(0, |contract| contract.zone);
@@ -212,7 +213,6 @@ fn money(contract: &mut Contract, when: When, next_month: Option<TimestampUs>, f
         }
         Fact::ContractBlocked(block) => put_block(&mut contract.blocks, block.clone()),
         Fact::ContractUnblocked { actor } => contract.blocks.retain(|block| block.actor != *actor),
-        Fact::HolidaysSet { days } => contract.holidays.clone_from(days),
         Fact::ToppedUp { amount_minor, reference, .. } => {
             own(&mut contract.money, amount_minor.get());
             let (amount_minor, at) = (amount_minor.get(), when.at);
@@ -280,6 +280,12 @@ fn rules(tables: &mut Tables, ix: Ix, when: When, fact: &Fact) -> bool {
     match fact {
         Fact::LimitSet { limit, version } => set_limit(tables, ix, when, limit, *version),
         Fact::LimitRemoved { limit } => remove_limit(tables, ix, limit),
+        Fact::HolidaysSet { days } => {
+            if let Some(contract) = tables.contracts.get_mut(ix as usize) {
+                contract.holidays.clone_from(days);
+            }
+            recount_for_holidays(tables, ix);
+        }
         Fact::RestrictionSet(restriction) => {
             if let model::RestrictionList::Products(products) = &restriction.of {
                 for product in products {
@@ -415,7 +421,8 @@ fn set_limit(tables: &mut Tables, ix: Ix, when: When, limit: &model::Limit, vers
     let before = contract.current.get(&limit.id).copied().filter(|named| !named.removed);
     let (first, since) = before.map_or((setting, when.at), |before| (before.first, before.since));
     contract.current.insert(limit.id.clone(), Named { setting, removed: false, first, since });
-    let old = before.and_then(|before| Some((before.setting, contract.settings.get(before.setting as usize)?.limit.clone())));
+    let old =
+        before.and_then(|before| Some((before.setting, contract.settings.get(before.setting as usize)?.limit.clone())));
     let counted = old.and_then(|(place, old)| {
         let rules = rules_of(tables, ix, &old.scope)?;
         let place = rules.limits.iter().position(|counter| counter.limit == place)?;
@@ -434,7 +441,10 @@ fn set_limit(tables: &mut Tables, ix: Ix, when: When, limit: &model::Limit, vers
     };
     let firsts = |tables: &mut Tables, limits: &[Ix]| -> usize {
         let contract = tables.contracts.get(ix as usize);
-        limits.iter().position(|known| contract.is_some_and(|contract| contract.first_setting(*known) > first)).unwrap_or(limits.len())
+        limits
+            .iter()
+            .position(|known| contract.is_some_and(|contract| contract.first_setting(*known) > first))
+            .unwrap_or(limits.len())
     };
     let Some(rules) = rules_of(tables, ix, &limit.scope) else { return };
     let known: Vec<Ix> = rules.limits.iter().map(|counter| counter.limit).collect();
@@ -442,6 +452,31 @@ fn set_limit(tables: &mut Tables, ix: Ix, when: When, limit: &model::Limit, vers
     if let Some(rules) = rules_of(tables, ix, &limit.scope) {
         rules.limits.insert(place, counter);
         rules.limits.shrink_to_fit();
+    }
+}
+
+/// Limits whose hours look at holidays count other purchases when the holidays change.
+fn recount_for_holidays(tables: &mut Tables, ix: Ix) {
+    let Some(contract) = tables.contracts.get(ix as usize) else { return };
+    let mut current: Vec<Named> = contract.current.values().copied().filter(|named| !named.removed).collect();
+    current.retain(|named| {
+        let schedule =
+            contract.settings.get(named.setting as usize).and_then(|setting| setting.limit.schedule.as_ref());
+        schedule.is_some_and(|schedule| !schedule.holidays.is_ignore())
+    });
+    let week_start = contract.week_start;
+    for Named { setting, since, .. } in current {
+        let limit = tables.contracts.get(ix as usize).and_then(|contract| contract.settings.get(setting as usize));
+        let Some(limit) = limit.map(|setting| setting.limit.clone()) else { continue };
+        let Some(holder) = holder(tables, ix, &limit.scope) else { continue };
+        let selector = tables.selector(&limit.product);
+        let mut counter = Counter::new(setting, &limit, selector, week_start, since.get());
+        tables.fill(ix, holder, &mut counter);
+        if let Some(known) = rules_of(tables, ix, &limit.scope)
+            .and_then(|rules| rules.limits.iter_mut().find(|known| known.limit == setting))
+        {
+            *known = counter;
+        }
     }
 }
 
@@ -458,14 +493,16 @@ fn remove_limit(tables: &mut Tables, ix: Ix, id: &model::LimitId) {
     let Some(named) = contract.current.get_mut(id) else { return };
     named.removed = true;
     let setting = named.setting;
-    let Some(scope) = contract.settings.get(setting as usize).map(|setting| setting.limit.scope.clone()) else { return };
+    let Some(scope) = contract.settings.get(setting as usize).map(|setting| setting.limit.scope.clone()) else {
+        return;
+    };
     if let Some(rules) = rules_of(tables, ix, &scope) {
         rules.limits.retain(|counter| counter.limit != setting);
     }
 }
 
 /// Facts about cards. True when it was one.
-fn cards(tables: &mut Tables, ix: Ix, fact: &Fact) -> bool {
+fn cards(tables: &mut Tables, ix: Ix, when: When, fact: &Fact) -> bool {
     match fact {
         Fact::CardIssued { card: token, pan_masked, kind, group, vehicle, driver, valid_from_us, valid_to_us } => {
             if tables.card(ix, token).is_some() {
@@ -524,16 +561,32 @@ fn cards(tables: &mut Tables, ix: Ix, fact: &Fact) -> bool {
                 (card.group, card.vehicle, card.driver) = places;
             }
         }
-        Fact::Reversed { card, auth_code, .. } => end_hold(tables, ix, card, auth_code, PurchaseState::Reversed),
-        Fact::HoldExpired { card, auth_code } => end_hold(tables, ix, card, auth_code, PurchaseState::Expired),
+        // Ended by hand: a completion that comes all the same is posted, as after an expiry.
+        Fact::Reversed { card, auth_code, .. } => end_hold(tables, ix, card, auth_code, Some(when.at)),
+        Fact::HoldExpired { card, auth_code } => end_hold(tables, ix, card, auth_code, None),
         _ => return false,
     }
     true
 }
 
-fn end_hold(tables: &mut Tables, ix: Ix, card: &model::CardToken, auth_code: &model::AuthCode, to: PurchaseState) {
-    if let (Some(card), Some(auth)) = (tables.card(ix, card), tables.auth_of(auth_code.as_str())) {
-        release(tables, card, auth, to);
+fn end_hold(
+    tables: &mut Tables,
+    ix: Ix,
+    card: &model::CardToken,
+    auth_code: &model::AuthCode,
+    ended_at: Option<TimestampUs>,
+) {
+    if let (Some(card), Some(auth)) = (tables.card(ix, card), tables.auth_of(auth_code.as_str()))
+        && state_of(tables, card, auth) == Some(PurchaseState::Held)
+    {
+        tables.change(card, auth, PurchaseState::Expired, Lines::default());
+        let purchase = tables.cards.get_mut(card as usize).and_then(|card| {
+            let place = card.place_of(auth)?;
+            card.purchases.get_mut(place)
+        });
+        if let (Some(purchase), Some(ended_at)) = (purchase, ended_at) {
+            purchase.expires_at_us = ended_at.get();
+        }
     }
     review_due(tables, ix);
 }

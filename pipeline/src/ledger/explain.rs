@@ -108,7 +108,6 @@ impl Shard {
             group.map(|group| (Holder::Group(card.group), &group.rules)),
             Some((Holder::Contract, &contract.rules)),
         ];
-        let price = Some(question.item.price_e4).filter(|price| price.get() > 0);
         let mut limits = Vec::new();
         let mut restrictions = Vec::new();
         for (holder, rules) in scopes.into_iter().flatten() {
@@ -120,7 +119,13 @@ impl Shard {
                 let (limit, value) = (counter.limit, counter.value);
                 let figure = Figure { limit, period, value, used: usage.used, held: usage.held };
                 let setting = contract.settings.get(limit as usize);
-                let headroom = record::headroom(tables, contract, &figure, price);
+                let headroom = record::headroom(
+                    tables,
+                    contract,
+                    &figure,
+                    decision.net_price_e4,
+                    std::slice::from_ref(&question.item),
+                );
                 limits.extend(setting.zip(headroom).map(|(setting, headroom)| KnownLimit {
                     limit: setting.limit.clone(),
                     applies: decision.headroom.iter().any(|known| known.limit == headroom.limit),

@@ -50,9 +50,9 @@ pub(super) fn of_transaction(transaction: &Transaction) -> u64 {
     mix.optional(tsn.map(u64::from));
     mix.signed(local_time.to_utc(*utc_offset_min).get());
     mix.signed(i64::from(*utc_offset_min));
-    mix.optional(location.map(|place| {
-        u64::from(place.lat_e6.cast_unsigned()) << 32 | u64::from(place.lon_e6.cast_unsigned())
-    }));
+    mix.optional(
+        location.map(|place| u64::from(place.lat_e6.cast_unsigned()) << 32 | u64::from(place.lon_e6.cast_unsigned())),
+    );
     mix.optional_text(region.as_ref().map(model::RegionId::as_str));
     mix.optional_text(country.as_ref().map(model::CountryCode::as_str));
     mix.text(card.token.as_str());
@@ -210,7 +210,8 @@ mod tests {
             mix.text(text);
             mix.finish()
         };
-        let distinct: std::collections::BTreeSet<u64> = ["", "a", "b", "aaaaaaaa", "aaaaaaaab", "foobar"].map(of).into();
+        let distinct: std::collections::BTreeSet<u64> =
+            ["", "a", "b", "aaaaaaaa", "aaaaaaaab", "foobar"].map(of).into();
         assert_eq!(distinct.len(), 6);
         expect_test::expect!["[16035041364431894353, 0]"].assert_eq(&format!("[{}, 0]", of("foobar")));
     }

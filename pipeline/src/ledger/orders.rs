@@ -6,8 +6,9 @@
 
 use jiff::tz::TimeZone;
 use model::{
-    Actor, AuthCode, CalendarUnit, CardToken, Code, Command, CommandMessage, Currency, DiscountOff, Fact, Limit, LimitId,
-    Measure, MinorUnits, ProductSelector, RegisterLine, RegisterOutcome, Scope, TimestampUs, TopUpState, Window,
+    Actor, AuthCode, CalendarUnit, CardToken, Closure, Code, Command, CommandMessage, Currency, DiscountOff, Fact,
+    Limit, LimitId, Measure, MinorUnits, ProductSelector, RegisterLine, RegisterOutcome, Scope, TimestampUs,
+    TopUpState, Window,
 };
 
 use super::calendar::{self, Zone};
@@ -60,12 +61,18 @@ pub(super) fn fees(tables: &Tables, ix: Ix, at: TimestampUs) -> Option<Vec<Fact>
     let zone = tables.zones.get(usize::from(contract.zone))?;
     let first = TimestampUs::from_micros(books.fees_due_us);
     let (year, month, _) = calendar::civil(zone.local(first).day);
-    let charge = |fee: &model::MonthlyFee| Fact::FeeCharged {
-        name: fee.name.clone(),
-        month: format!("{year:04}-{month:02}"),
-        amount_minor: fee.amount_minor,
+    // No fee takes a balance out of its range; what is in the way of that is not charged.
+    let mut room = contract.money.own.saturating_add(super::state::MINOR_MAX);
+    let mut charge = |fee: &model::MonthlyFee| {
+        let charged = fee.amount_minor.get().min(room);
+        room -= charged;
+        Fact::FeeCharged {
+            name: fee.name.clone(),
+            month: format!("{year:04}-{month:02}"),
+            amount_minor: super::state::minor(charged),
+        }
     };
-    Some(books.fees.iter().map(charge).collect())
+    Some(books.fees.iter().map(&mut charge).collect())
 }
 
 /// Unique for ever: a request offset is decided once.
@@ -127,7 +134,10 @@ impl Order<'_> {
                 let reason = words("reason", reason)?;
                 one(Fact::ContractBlocked(model::Block { actor: *actor, reason, until_us: *until_us }))
             }
-            Command::UnblockContract { actor } => one(Fact::ContractUnblocked { actor: *actor }),
+            Command::UnblockContract { actor } => {
+                may_unblock("the contract", &self.contract.blocks, *actor)?;
+                one(Fact::ContractUnblocked { actor: *actor })
+            }
             Command::SetHolidays { days } => {
                 at_most(days.len(), HOLIDAYS_MAX, "holidays")?;
                 one(Fact::HolidaysSet { days: days.clone() })
@@ -172,7 +182,9 @@ impl Order<'_> {
                     model::RestrictionList::Hours(list) => list.len(),
                 };
                 at_most(list, LIST_MAX, "entries of a restriction")?;
-                at_most(self.restrictions_of(&restriction.scope), RULES_MAX, "restrictions of one scope")?;
+                let known = self.rules(&restriction.scope).map_or(&[][..], super::state::Rules::restrictions);
+                let others = known.iter().filter(|known| known.id != restriction.id).count();
+                at_most(others, RULES_MAX, "restrictions of one scope")?;
                 one(Fact::RestrictionSet(restriction.clone()))
             }
             Command::RemoveRestriction { restriction } => {
@@ -230,12 +242,14 @@ impl Order<'_> {
             Command::SetMonthlyFee(fee) => {
                 not_negative("a fee", fee.amount_minor.get())?;
                 self.in_range(-fee.amount_minor.get())?;
-                at_most(contract.books.as_ref().map_or(0, |books| books.fees.len()), FEES_MAX, "fees")?;
+                let others = |books: &Books| books.fees.iter().filter(|known| known.name != fee.name).count();
+                at_most(contract.books.as_deref().map_or(0, others), FEES_MAX, "fees")?;
                 let name = words("name", &fee.name)?;
                 one(Fact::MonthlyFeeSet(model::MonthlyFee { name, amount_minor: fee.amount_minor }))
             }
             Command::SetDiscount(discount) => {
-                at_most(contract.discounts.len(), DISCOUNTS_MAX, "discounts")?;
+                let others = contract.discounts.iter().filter(|(_, known)| known.product != discount.product).count();
+                at_most(others, DISCOUNTS_MAX, "discounts")?;
                 if matches!(discount.off, DiscountOff::BasisPoints(points) if points > BASIS_POINTS_MAX) {
                     return Err(invalid("a discount cannot be more than the price"));
                 }
@@ -243,6 +257,7 @@ impl Order<'_> {
             }
             Command::RemoveDiscount { product } => one(Fact::DiscountRemoved { product: product.clone() }),
             Command::Bill { number } => {
+                in_range(contract.money.own.saturating_sub(contract.money.unbilled))?;
                 let amount_minor = super::state::minor(contract.money.unbilled);
                 one(Fact::Billed { number: words("number", number)?, amount_minor })
             }
@@ -323,13 +338,13 @@ impl Order<'_> {
                 Ok(facts)
             }
             Command::BlockCard { card, reason, actor, until_us } => {
-                self.issued(card)?;
+                self.open_card(card)?;
                 let reason = words("reason", reason)?;
                 one(Fact::CardBlocked { card: card.clone(), actor: *actor, reason, until_us: *until_us })
             }
             Command::UnblockCard { card, actor, until_us } => self.unblock(card, *actor, *until_us),
             Command::CloseCard { card, closure } => {
-                self.issued(card)?;
+                self.open_card(card)?;
                 one(Fact::CardClosed { card: card.clone(), closure: *closure })
             }
             Command::ResetPin { card } => {
@@ -347,16 +362,10 @@ impl Order<'_> {
     }
 
     fn unblock(&self, card: &CardToken, actor: Actor, until_us: Option<TimestampUs>) -> Result<Vec<Fact>, Refusal> {
-        let ix = self.issued(card)?;
+        let ix = self.open_card(card)?;
         let face = self.tables.cards.get(ix as usize).map(|card| &card.face);
         let blocks = face.map_or(&[][..], |face| &face.blocks);
-        let others = blocks.iter().find(|block| block.actor != actor);
-        if let Some(block) = others.filter(|_| !blocks.iter().any(|block| block.actor == actor)) {
-            let who = serde_json::to_value(block.actor).ok();
-            let who = who.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().replace('_', " ");
-            let message = format!("card {card} is blocked by {who}: {}", block.reason);
-            return Err(Refusal(Code::NotPermitted, message));
-        }
+        may_unblock(&format!("card {card}"), blocks, actor)?;
         one(Fact::CardUnblocked { card: card.clone(), actor, until_us })
     }
 
@@ -369,7 +378,8 @@ impl Order<'_> {
 
     fn parties(&self) -> Result<Vec<Fact>, Refusal> {
         let parties = self.contract.parties.as_deref();
-        let len = parties.map_or(0, |parties| parties.groups.len().max(parties.vehicles.len()).max(parties.drivers.len()));
+        let len =
+            parties.map_or(0, |parties| parties.groups.len().max(parties.vehicles.len()).max(parties.drivers.len()));
         at_most(len, PARTIES_MAX, "groups, vehicles or drivers")?;
         match &self.message.command {
             Command::PutGroup(group) => {
@@ -402,10 +412,6 @@ impl Order<'_> {
         self.rules(scope).map_or(0, |rules| rules.limits.len())
     }
 
-    fn restrictions_of(&self, scope: &Scope) -> usize {
-        self.rules(scope).map_or(0, |rules| rules.restrictions().len())
-    }
-
     fn rules(&self, scope: &Scope) -> Option<&super::state::Rules> {
         use super::tables::Holder;
         match holder(self.tables, self.ix, scope)? {
@@ -426,7 +432,12 @@ impl Order<'_> {
                     || parties.vehicles.iter().any(|party| among(&party.rules))
                     || parties.drivers.iter().any(|party| among(&party.rules))
             })
-            || self.contract.cards.iter().filter_map(|card| self.tables.cards.get(*card as usize)).any(|card| among(&card.rules))
+            || self
+                .contract
+                .cards
+                .iter()
+                .filter_map(|card| self.tables.cards.get(*card as usize))
+                .any(|card| among(&card.rules))
     }
 
     fn current(&self, id: &LimitId) -> Result<Limit, Refusal> {
@@ -484,6 +495,19 @@ impl Order<'_> {
         one(Fact::Reversed { card, auth_code: auth_code.clone(), reason })
     }
 
+    /// A card that was not closed for good.
+    fn open_card(&self, card: &CardToken) -> Result<Ix, Refusal> {
+        let ix = self.issued(card)?;
+        let closure = self.tables.cards.get(ix as usize).and_then(|card| card.face.closure);
+        let (code, how) = match closure {
+            None => return Ok(ix),
+            Some(Closure::Lost) => (Code::CardLost, "lost"),
+            Some(Closure::Stolen) => (Code::CardStolen, "stolen"),
+            Some(Closure::Returned) => (Code::CardClosed, "returned"),
+        };
+        Err(Refusal(code, format!("card {card} was {how} and is closed for good")))
+    }
+
     fn issued(&self, card: &CardToken) -> Result<Ix, Refusal> {
         self.tables
             .card(self.ix, card)
@@ -526,6 +550,21 @@ fn daily_id(card: &CardToken, name: &str) -> LimitId {
     // A token as long as tokens may be leaves no room: its hash stands for it.
     let short = |_| LimitId::new(&format!("{:016x}:{name}", super::tables::token_hash(card)));
     plain.or_else(short).expect("digits, letters and a colon make an identifier")
+}
+
+/// Nobody lifts a block of others; lifting what does not stand is harmless.
+fn may_unblock(what: &str, blocks: &[model::Block], actor: Actor) -> Result<(), Refusal> {
+    let Some(other) = blocks.iter().find(|block| block.actor != actor) else { return Ok(()) };
+    if blocks.iter().any(|block| block.actor == actor) {
+        return Ok(());
+    }
+    let who = match other.actor {
+        Actor::Client => "the client",
+        Actor::IssuerRisk => "the issuer's risk staff",
+        Actor::IssuerCredit => "the issuer's credit staff",
+        Actor::System => "a rule",
+    };
+    Err(Refusal(Code::NotPermitted, format!("{what} is blocked by {who}: {}", other.reason)))
 }
 
 fn window_fits(limit: &Limit) -> Result<(), Refusal> {

@@ -71,7 +71,8 @@ impl Case<'_> {
         if !same(&|held, line| held.price_e4 == line.price_e4) {
             return Some(Difference::Price);
         }
-        (terminal_hash(&self.transaction.terminal) != purchase.terminal).then_some(Difference::Terminal)
+        (terminal_hash(&self.transaction.site, &self.transaction.terminal) != purchase.terminal)
+            .then_some(Difference::Terminal)
     }
 
     /// An offline or forced sale is posted under its authorization where it names one that is open, else under its own.
@@ -134,7 +135,9 @@ impl Case<'_> {
         let reserved = own.filter(|purchase| purchase.state == PurchaseState::Held).map(|purchase| &purchase.lines);
         for limit in applied {
             let mut limit = *limit;
-            if let Some(own) = reserved.and_then(|lines| lines.sum_of(limit.selector)) {
+            if let Some(own) = reserved.and_then(|lines| lines.sum_of(limit.selector))
+                && !limit.per_transaction
+            {
                 limit.figure.held -= match limit.measure {
                     Measure::Volume => own.ml,
                     Measure::Money => own.minor,
@@ -170,7 +173,7 @@ impl Case<'_> {
             return self.refuse(self.closed(purchase), scratch);
         }
         if purchase.bills < self.contract.bills {
-            return self.refuse(Refusal::decline(Code::OriginalBilled, Note::Original(OriginalState::Billed)), scratch);
+            return self.refuse(Refusal::bare(Code::OriginalBilled), scratch);
         }
         let sold = purchase.lines.sum();
         let note = Note::Released { ml: millilitres(sold.ml), minor: minor(sold.minor) };

@@ -136,7 +136,7 @@ impl Case<'_> {
 
     /// By how much lines go over a limit.
     pub(super) fn beyond(&self, limit: &Applied, lines: &Lines) -> Option<Note> {
-        let sum = lines.sum_of(limit.selector)?;
+        let sum = lines.bought().sum_of(limit.selector)?;
         let more = match limit.measure {
             Measure::Volume => sum.ml,
             Measure::Money => sum.minor,

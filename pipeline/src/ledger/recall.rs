@@ -40,15 +40,24 @@ pub(super) fn outcome(shard: &mut Shard, config: &Config, outcome: &Outcome) {
 
 /// Facts that stand beside an answer and say what it did.
 fn follows(fact: &Fact) -> bool {
-    matches!(
-        fact,
-        Fact::Captured { .. } | Fact::Reversed { .. } | Fact::Refunded { .. } | Fact::Voided { .. }
-    )
+    matches!(fact, Fact::Captured { .. } | Fact::Reversed { .. } | Fact::Refunded { .. } | Fact::Voided { .. })
 }
 
 fn decided(shard: &mut Shard, config: &Config, outcome: &Outcome, fact: &Fact) {
-    let Fact::Decided { kind, card, terminal, location, items, vehicle, driver, odometer, fingerprint, decision, .. } =
-        fact
+    let Fact::Decided {
+        kind,
+        card,
+        site,
+        terminal,
+        location,
+        items,
+        vehicle,
+        driver,
+        odometer,
+        fingerprint,
+        decision,
+        ..
+    } = fact
     else {
         return;
     };
@@ -95,7 +104,7 @@ fn decided(shard: &mut Shard, config: &Config, outcome: &Outcome, fact: &Fact) {
         received_at: outcome.received_at_us,
         vehicle: vehicle.unwrap_or(NONE),
         driver: driver.unwrap_or(NONE),
-        terminal: terminal_hash(terminal),
+        terminal: terminal_hash(site, terminal),
         location: *location,
         odometer: *odometer,
     };
@@ -184,6 +193,7 @@ fn remembered(
         allowed,
         money,
         rules_version: decision.rules_version,
+        price_e4: decision.net_price_e4.map_or(0, |price| u32::try_from(price.get()).unwrap_or(u32::MAX)),
         binding: binding.unwrap_or(UNBOUND),
         remarks,
         ..Decided::new(kind, decision.decision, decision.code)

@@ -41,7 +41,11 @@ pub(super) enum Body {
     Nothing,
     Order(Vec<Fact>),
     /// The answer that is kept at this place.
-    Answered { place: u64, effect: Effect, replayed: bool },
+    Answered {
+        place: u64,
+        effect: Effect,
+        replayed: bool,
+    },
     /// An answer that is not kept: its key has another one.
     Refused(Box<Decided>),
 }
@@ -52,7 +56,11 @@ pub(super) enum Views {
     #[default]
     None,
     /// The card of the transaction: its state, and its limits among the figures of the batch.
-    One { state: CardState, from: u32, len: u8 },
+    One {
+        state: CardState,
+        from: u32,
+        len: u8,
+    },
     Full(Vec<CardView>),
 }
 
@@ -197,9 +205,12 @@ impl Recording<'_> {
     ) -> Decision {
         let contract = self.tables.contracts.get(decided.contract as usize);
         let card = self.tables.cards.get(decided.card as usize);
-        let price = first_price(&transaction.items);
+        let price = PriceE4::new(u64::from(decided.price_e4)).ok().filter(|price| price.get() > 0);
         let headroom: Vec<Headroom> = contract.map_or_else(Vec::new, |contract| {
-            figures.iter().filter_map(|figure| headroom(self.tables, contract, figure, price)).collect()
+            figures
+                .iter()
+                .filter_map(|figure| headroom(self.tables, contract, figure, price, &transaction.items))
+                .collect()
         });
         let binding = headroom.get(usize::from(decided.binding)).cloned();
         let balance = contract.map(|contract| decided.money.balance(contract.currency));
@@ -207,8 +218,10 @@ impl Recording<'_> {
             decided.remarks.as_ref().map(|remarks| (remarks.notes.clone(), remarks.risk.clone())).unwrap_or_default();
         let total = decided.allowed.sum();
         let card_words = card.map_or("", |card| card.face.pan_masked.as_str());
+        // However it was sent, it was sold offline.
+        let offline = matches!(decided.code, Code::PostedOffline | Code::OfflineLimit);
         let text = texts::of(&Subject {
-            kind: decided.kind,
+            kind: if offline { TransactionKind::AdviceOffline } else { decided.kind },
             verdict: decided.verdict,
             code: decided.code,
             notes: &notes,
@@ -244,6 +257,7 @@ impl Recording<'_> {
             risk,
             notes,
             rules_version: decided.rules_version,
+            net_price_e4: price,
             text,
             replayed,
         }
@@ -286,7 +300,13 @@ pub(super) fn reused_order(idem: &IdempotencyKey) -> Fact {
 }
 
 /// A card as people see it, with its limits at a moment.
-pub(super) fn view(tables: &Tables, contract: &Contract, card: &Card, state: CardState, figures: &[Figure]) -> CardView {
+pub(super) fn view(
+    tables: &Tables,
+    contract: &Contract,
+    card: &Card,
+    state: CardState,
+    figures: &[Figure],
+) -> CardView {
     CardView {
         card: card.token.clone(),
         pan_masked: card.face.pan_masked.clone(),
@@ -294,7 +314,7 @@ pub(super) fn view(tables: &Tables, contract: &Contract, card: &Card, state: Car
         group: contract.group(card.group).map(|group| group.party.id.clone()),
         driver: contract.driver(card.driver).map(|driver| driver.party.id.clone()),
         state,
-        headroom: figures.iter().filter_map(|figure| headroom(tables, contract, figure, None)).collect(),
+        headroom: figures.iter().filter_map(|figure| headroom(tables, contract, figure, None, &[])).collect(),
     }
 }
 
@@ -303,26 +323,30 @@ pub(super) fn headroom(
     contract: &Contract,
     figure: &Figure,
     price: Option<PriceE4>,
+    items: &[Item],
 ) -> Option<Headroom> {
     let left = figure.left();
     let Figure { period, value, used, held, .. } = *figure;
-    let (limit_value, mut headroom) = (value, Headroom {
-        limit: "balance".to_owned(),
-        version: 0,
-        scope: Scope::Contract,
-        product: ProductSelector::All,
-        measure: Measure::Money,
-        mode: LimitMode::Decline,
-        span: Window::Lifetime,
-        window: "now".to_owned(),
-        period,
-        limit_value: value,
-        used,
-        held,
-        left,
-        left_ml: None,
-        left_minor: None,
-    });
+    let (limit_value, mut headroom) = (
+        value,
+        Headroom {
+            limit: "balance".to_owned(),
+            version: 0,
+            scope: Scope::Contract,
+            product: ProductSelector::All,
+            measure: Measure::Money,
+            mode: LimitMode::Decline,
+            span: Window::Lifetime,
+            window: "now".to_owned(),
+            period,
+            limit_value: value,
+            used,
+            held,
+            left,
+            left_ml: None,
+            left_minor: None,
+        },
+    );
     if figure.limit != BALANCE {
         let setting = contract.settings.get(figure.limit as usize)?;
         let zone = tables.zones.get(usize::from(contract.zone))?;
@@ -340,6 +364,12 @@ pub(super) fn headroom(
             ..headroom
         };
     }
+    let fuel = items.iter().filter(|item| item.unit == Unit::L).any(|item| match &headroom.product {
+        ProductSelector::All => true,
+        ProductSelector::Group(group) => item.group.as_ref() == Some(group),
+        ProductSelector::Product(code) => item.code == *code,
+    });
+    let price = price.filter(|_| fuel);
     match headroom.measure {
         Measure::Volume => {
             headroom.left_ml = Some(left);
@@ -355,11 +385,6 @@ pub(super) fn headroom(
         Measure::Count => {}
     }
     Some(headroom)
-}
-
-/// The price of the first fuel that was asked for.
-fn first_price(items: &[Item]) -> Option<PriceE4> {
-    items.iter().find(|item| item.unit == Unit::L).map(|item| item.price_e4).filter(|price| price.get() > 0)
 }
 
 pub(super) fn millilitres(ml: i64) -> Millilitres {

@@ -338,7 +338,7 @@ impl Shard {
                 received_at: moment.received_at,
                 vehicle,
                 driver,
-                terminal: terminal_hash(&transaction.terminal),
+                terminal: terminal_hash(&transaction.site, &transaction.terminal),
                 location: transaction.location,
                 odometer: transaction.prompts.odometer,
             };
@@ -355,7 +355,8 @@ impl Shard {
                 }
                 self.view_card(done, card_ix, at);
             } else {
-                let changed_pin = change.code == model::Code::PinWrong;
+                let changed_pin =
+                    change.code == model::Code::PinWrong && transaction.kind != model::TransactionKind::DryRun;
                 evolve::transaction(&mut self.tables, config, change);
                 if changed_pin {
                     self.view_card(done, card_ix, at);
@@ -416,14 +417,7 @@ impl Shard {
     }
 
     /// What follows from a request whatever its facts: it is covered, its origin is known, old answers are forgotten.
-    fn close(
-        &mut self,
-        config: &Config,
-        offset: i64,
-        origin: Option<model::Origin>,
-        contract: Ix,
-        moment: Moment,
-    ) {
+    fn close(&mut self, config: &Config, offset: i64, origin: Option<model::Origin>, contract: Ix, moment: Moment) {
         self.last_request = Some(offset);
         if let Some(origin) = origin {
             self.watermarks.advance(origin);

@@ -299,7 +299,8 @@ impl Contract {
     /// The next moment at which time alone changes something; `i64::MAX` for never.
     pub(super) fn due_us(&self) -> i64 {
         let hold = self.open_holds.iter().map(|(expires_at, ..)| *expires_at).min().unwrap_or(i64::MAX);
-        let fees = self.books.as_ref().filter(|books| !books.fees.is_empty()).map_or(i64::MAX, |books| books.fees_due_us);
+        let fees =
+            self.books.as_ref().filter(|books| !books.fees.is_empty()).map_or(i64::MAX, |books| books.fees_due_us);
         hold.min(fees)
     }
 }

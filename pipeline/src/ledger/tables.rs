@@ -213,7 +213,8 @@ impl Tables {
             PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
         }
         if old_state == PurchaseState::Held && state != PurchaseState::Held {
-            if let Some(open) = contract.open_holds.iter().position(|(_, card, hold)| *card == card_ix && *hold == auth) {
+            if let Some(open) = contract.open_holds.iter().position(|(_, card, hold)| *card == card_ix && *hold == auth)
+            {
                 contract.open_holds.swap_remove(open);
             }
         }
@@ -370,7 +371,6 @@ fn concerns(counter: &Counter, settings: &[Setting], holidays: &[model::Holiday]
     let schedule = settings.get(counter.limit as usize).and_then(|setting| setting.limit.schedule.as_ref());
     schedule.is_none_or(|schedule| calendar::covers(schedule, holidays, purchase.local))
 }
-
 
 impl Card {
     /// Turns the oldest purchases into sums by month.

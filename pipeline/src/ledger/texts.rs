@@ -44,6 +44,13 @@ pub(super) struct Subject<'a> {
     pub(super) fill_up: bool,
 }
 
+impl Subject<'_> {
+    /// The wrong PIN that was one too many.
+    fn locks(&self) -> bool {
+        self.notes.contains(&Note::PinTriesLeft(0))
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amounts {
     pub(super) ml: Millilitres,

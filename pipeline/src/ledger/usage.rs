@@ -100,7 +100,13 @@ pub(super) enum Amounts<'a> {
 const NEVER: Bucket = Bucket { period: i64::MIN, usage: Usage { used: 0, held: 0 } };
 
 impl Counter {
-    pub(super) fn new(limit: u32, setting: &model::Limit, selector: Selector, week_start: WeekStart, since_us: i64) -> Self {
+    pub(super) fn new(
+        limit: u32,
+        setting: &model::Limit,
+        selector: Selector,
+        week_start: WeekStart,
+        since_us: i64,
+    ) -> Self {
         let window = match setting.window {
             Window::PerTransaction => CounterWindow::PerTransaction,
             Window::Calendar { unit, count } => {
@@ -256,8 +262,12 @@ impl Counter {
     pub(super) fn periods_of(&self, months: &[(i64, Usage)]) -> Vec<(i64, Usage)> {
         let window = |month: i64| match self.window {
             CounterWindow::Calendar(CalendarUnit::Month, count, _) => Some(month.div_euclid(i64::from(count))),
-            CounterWindow::Calendar(CalendarUnit::Quarter, count, _) => Some(month.div_euclid(3).div_euclid(i64::from(count))),
-            CounterWindow::Calendar(CalendarUnit::Year, count, _) => Some(month.div_euclid(12).div_euclid(i64::from(count))),
+            CounterWindow::Calendar(CalendarUnit::Quarter, count, _) => {
+                Some(month.div_euclid(3).div_euclid(i64::from(count)))
+            }
+            CounterWindow::Calendar(CalendarUnit::Year, count, _) => {
+                Some(month.div_euclid(12).div_euclid(i64::from(count)))
+            }
             CounterWindow::Lifetime => Some(0),
             _ => None,
         };

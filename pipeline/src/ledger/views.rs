@@ -73,8 +73,7 @@ pub(super) fn replace(
     moment: (TimestampUs, Local),
     views: &mut Vec<CardView>,
 ) {
-    let (Some(contract), Some(card)) =
-        (tables.contracts.get(contract_ix as usize), tables.cards.get(card_ix as usize))
+    let (Some(contract), Some(card)) = (tables.contracts.get(contract_ix as usize), tables.cards.get(card_ix as usize))
     else {
         return;
     };

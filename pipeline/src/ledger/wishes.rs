@@ -129,11 +129,8 @@ fn net(line: &Line, contract: &Contract) -> Option<i64> {
 
 fn times(price_e4: u32, line: &Line, currency: Currency) -> Option<i64> {
     let price = PriceE4::new(u64::from(price_e4)).ok()?;
-    let quantity = if line.counted_in_pieces {
-        u64::from(line.pieces) * ML_PER_PIECE
-    } else {
-        u64::try_from(line.ml).ok()?
-    };
+    let quantity =
+        if line.counted_in_pieces { u64::from(line.pieces) * ML_PER_PIECE } else { u64::try_from(line.ml).ok()? };
     price.amount(Millilitres::new(quantity).ok()?, currency).ok().map(MinorUnits::get)
 }
 
@@ -141,9 +138,8 @@ fn times(price_e4: u32, line: &Line, currency: Currency) -> Option<i64> {
 fn net_price(line: &Line, contract: &Contract) -> u32 {
     let of = |selector: Selector| contract.discounts.iter().find(|(known, _)| *known == selector);
     let named = [Selector::Product(line.code), Selector::Group(line.group)];
-    let known = named.into_iter().filter(|selector| {
-        !matches!(selector, Selector::Product(NO_CODE) | Selector::Group(NO_CODE))
-    });
+    let known =
+        named.into_iter().filter(|selector| !matches!(selector, Selector::Product(NO_CODE) | Selector::Group(NO_CODE)));
     let Some((_, discount)) = known.chain([Selector::All]).find_map(of) else { return line.price_e4 };
     let off = match discount.off {
         DiscountOff::PriceE4(off) => off,
@@ -152,6 +148,12 @@ fn net_price(line: &Line, contract: &Contract) -> u32 {
         }
     };
     line.price_e4.saturating_sub(off)
+}
+
+/// What a litre of the first fuel costs the contract; 0 for none.
+pub(super) fn fuel_price(contract: &Contract, lines: &[Line]) -> u32 {
+    let fuel = lines.iter().find(|line| !line.counted_in_pieces);
+    fuel.map_or(0, |line| if contract.discounts.is_empty() { line.price_e4 } else { net_price(line, contract) })
 }
 
 /// True where the station's amount is not quantity times price.

@@ -9,7 +9,6 @@ use pipeline::ledger::Config;
 use crate::amounts::{Wish, mismatch, wish};
 use crate::answer::Answer;
 use crate::book::{Buyer, Card, Contract, KeptLimit, Line, Purchase, measured, scope_rank, selects};
-use crate::deviations;
 
 pub(crate) const ITEMS_MAX: usize = 16;
 
@@ -140,8 +139,7 @@ pub(crate) fn ask(
     let mut flagged = false;
     for kept in limits.iter().filter(|kept| kept.limit.mode != LimitMode::Decline) {
         let (used, held) = contract.usage(kept, at);
-        let any_line = kept.limit.measure == Measure::Count && deviations::CUT_LINES_GO_OVER;
-        let more = measured(&kept.limit, &if any_line { lines.clone() } else { sold(&granted) });
+        let more = measured(&kept.limit, &sold(&granted));
         let beyond = more - (kept.limit.value - used - held);
         if more > 0 && beyond > 0 {
             answer.over(kept.limit.id.as_str(), beyond);
@@ -409,11 +407,7 @@ fn restricted(
             Some((kind, scope_rank(&restriction.scope), code))
         })
         .collect();
-    if deviations::RESTRICTIONS_BY_SCOPE {
-        found.sort_by_key(|(_, scope, _)| *scope);
-    } else {
-        found.sort_by_key(|(kind, _, _)| *kind);
-    }
+    found.sort_by_key(|(kind, _, _)| *kind);
     if let Some((_, _, code)) = found.first() {
         return Some(*code);
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Actor, AuthCode, Block, CardKind, CardToken, Closure, Currency, Discount, Driver, DriverId, GroupId,
-    IdempotencyKey, Limit, Measure, MonthlyFee, Policy, ProductCode, ProductSelector, Restriction, Scope, TerminalId,
-    Vehicle, VehicleId, Window,
+    IdempotencyKey, Limit, Measure, MonthlyFee, Policy, ProductCode, ProductSelector, Restriction, Scope, SiteId,
+    TerminalId, Vehicle, VehicleId, Window,
 };
 
 use crate::calendar::Calendar;
@@ -79,7 +79,8 @@ pub(crate) struct Purchase {
     pub(crate) group: Option<GroupId>,
     pub(crate) vehicle: Option<VehicleId>,
     pub(crate) driver: Option<DriverId>,
-    pub(crate) terminal: TerminalId,
+    /// With its station.
+    pub(crate) terminal: (SiteId, TerminalId),
     /// When it was authorized; for a sale that did not ask, when it happened.
     pub(crate) at: i64,
     pub(crate) offline: bool,

@@ -10,7 +10,6 @@ use pipeline::ledger::Config;
 use crate::answer::{Answer, hold_words};
 use crate::asking::{Granted, ask, buyer};
 use crate::book::{Contract, Line, Money, Purchase, State};
-use crate::deviations;
 use crate::orders::carry_out;
 use crate::posting::{original, post};
 
@@ -177,7 +176,7 @@ fn asked(
         Some(_) => Err(Code::OriginalClosed),
     });
     let (mut answer, granted) = ask(config, contract, transaction, (at, believed), more_of);
-    if transaction.kind != TransactionKind::DryRun || tries_pin(&answer) {
+    if transaction.kind != TransactionKind::DryRun {
         remember_pin(config, contract, transaction, (&answer, at));
     }
     let Some(Granted { lines }) = granted else {
@@ -210,7 +209,8 @@ fn asked(
     {
         card.odometer = Some(odometer);
     }
-    let (idem, terminal) = (transaction.idem.clone(), transaction.terminal.clone());
+    let idem = transaction.idem.clone();
+    let terminal = (transaction.site.clone(), transaction.terminal.clone());
     let crate::book::Buyer { card, group, vehicle, driver } = buyer;
     let offline = false;
     contract.purchases.push(Purchase { auth_code, idem, card, group, vehicle, driver, terminal, at, offline, state });
@@ -221,10 +221,6 @@ fn held_words(lines: &[Line], expires_us: i64) -> String {
     let ml = lines.iter().map(|line| line.ml).sum::<i64>();
     let net = lines.iter().map(|line| line.net).sum();
     hold_words(Some((u64::try_from(ml).unwrap(), net, expires_us)))
-}
-
-fn tries_pin(answer: &Answer) -> bool {
-    deviations::DRY_RUN_TRIES_PINS && answer.0["code"] == format!("{:?}", Code::PinWrong)
 }
 
 /// Counts wrong PINs. The next approved purchase forgets them; more of one that was approved before does not.

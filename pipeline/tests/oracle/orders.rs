@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use model::{
-    Actor, Block, CalendarUnit, CardToken, Code, Command, CommandMessage, ContractId, Limit, LimitId, LimitMode,
-    Measure, ProductSelector, Scope, TimestampUs, Window,
+    Actor, Block, CalendarUnit, CardToken, Closure, Code, Command, CommandMessage, ContractId, Limit, LimitId,
+    LimitMode, Measure, ProductSelector, Scope, TimestampUs, Window,
 };
 
 use crate::book::{Card, Contract, Fee, KeptLimit, Money, Purchase, State};
@@ -56,6 +56,9 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             None
         }
         Command::UnblockContract { actor } => {
+            if !contract.blocks.is_empty() && contract.blocks.iter().all(|block| block.actor != actor) {
+                return Some(Code::NotPermitted);
+            }
             contract.blocks.retain(|block| block.actor != actor);
             None
         }
@@ -150,6 +153,13 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
                 daily(contract, &card, (daily_ml, daily_minor), at);
             }
             None
+        }
+        Command::BlockCard { ref card, .. }
+        | Command::UnblockCard { ref card, .. }
+        | Command::CloseCard { ref card, .. }
+            if closed(contract, card).is_some() =>
+        {
+            closed(contract, card)
         }
         Command::BlockCard { card, reason, actor, until_us } => with_card(contract, &card, |card| {
             block(&mut card.blocks, Block { actor, reason, until_us });
@@ -258,7 +268,9 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
                 purchase.auth_code == auth_code && matches!(purchase.state, State::Held { .. })
             };
             let Some(purchase) = contract.purchases.iter_mut().find(open) else { return Some(Code::OriginalUnknown) };
-            purchase.state = State::Reversed;
+            // The fuel may be in the vehicle all the same: a completion that comes is posted late.
+            let State::Held { lines, .. } = &purchase.state else { return Some(Code::OriginalUnknown) };
+            purchase.state = State::Expired { lines: lines.clone() };
             None
         }
         // The oracle's histories leave the fraud rules off, and the register moves no money.
@@ -274,6 +286,15 @@ fn never(from: Option<TimestampUs>, to: Option<TimestampUs>) -> bool {
 fn block(blocks: &mut Vec<Block>, block: Block) {
     blocks.retain(|known: &Block| known.actor != block.actor);
     blocks.push(block);
+}
+
+/// What a card that is closed for good answers to orders.
+fn closed(contract: &Contract, card: &CardToken) -> Option<Code> {
+    Some(match contract.cards.get(card)?.closed? {
+        Closure::Lost => Code::CardLost,
+        Closure::Stolen => Code::CardStolen,
+        Closure::Returned => Code::CardClosed,
+    })
 }
 
 fn with_card(contract: &mut Contract, card: &CardToken, change: impl FnOnce(&mut Card)) -> Option<Code> {

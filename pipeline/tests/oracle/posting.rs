@@ -1,13 +1,12 @@
 //! Transactions that tell what happened: completion, offline and forced sales, reversal, void, refund.
 
-use model::{AuthCode, Code, LimitMode, Measure, ProductCode, Transaction, TransactionKind, Unit, Verdict, Window};
+use model::{AuthCode, Code, LimitMode, ProductCode, Transaction, TransactionKind, Unit, Verdict, Window};
 use pipeline::ledger::Config;
 
 use crate::amounts::{mismatch, wish};
 use crate::answer::Answer;
 use crate::asking::{ITEMS_MAX, buyer, sold};
 use crate::book::{Buyer, Contract, Line, Money, Purchase, State, measured};
-use crate::deviations;
 
 /// What is wrong with a posting before its original is looked for.
 fn obstacle(contract: &Contract, transaction: &Transaction) -> Option<Code> {
@@ -93,7 +92,8 @@ fn complete(contract: &mut Contract, transaction: &Transaction, mut answer: Answ
     };
     let lines = lines(contract, transaction);
     let above = ml(&lines) > ml(&held) || net(&lines) > net(&held) || pieces(&lines) > pieces(&held);
-    let differs = purchase.terminal != transaction.terminal
+    let terminal = (transaction.site.clone(), transaction.terminal.clone());
+    let differs = purchase.terminal != terminal
         || lines.iter().any(|line| !held.iter().any(|held| held.code == line.code && held.price_e4 == line.price_e4));
     let code = if late {
         Code::CompletionLate
@@ -188,9 +188,8 @@ fn told(
         let (used, held) = contract.usage(kept, at);
         let value = if kept.limit.offline { kept.limit.value * percent / 100 } else { kept.limit.value };
         answer.headroom_of(contract, (kept, at), value, used, held);
-        let any_line = kept.limit.measure == Measure::Count && deviations::EMPTY_LINES_GO_OVER;
-        let more = if any_line { 1 } else { measured(&kept.limit, lines) };
-        let no_room = kept.limit.window == Window::PerTransaction && !deviations::HOLDS_MAKE_ROOM_PER_TRANSACTION;
+        let more = measured(&kept.limit, lines);
+        let no_room = kept.limit.window == Window::PerTransaction;
         let own = if no_room { 0 } else { measured(&kept.limit, own) };
         let beyond = more - (value - used - held + own);
         if more > 0 && beyond > 0 {
@@ -233,7 +232,8 @@ fn own_sale(
     answer.decide(Verdict::Approve, code, &sold(&lines));
     contract.money.push(Money::Captured(net(&lines)));
     let place = contract.money.len() - 1;
-    let (idem, terminal) = (transaction.idem.clone(), transaction.terminal.clone());
+    let idem = transaction.idem.clone();
+    let terminal = (transaction.site.clone(), transaction.terminal.clone());
     let state = State::Sold { lines, back: Vec::new(), place };
     let Buyer { card, group, vehicle, driver } = buyer;
     contract.purchases.push(Purchase { auth_code, idem, card, group, vehicle, driver, terminal, at, offline, state });

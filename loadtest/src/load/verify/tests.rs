@@ -105,6 +105,7 @@ fn decided(transaction: &Transaction, auth_code: &str, hold: Option<Hold>) -> Fa
             risk: Vec::new(),
             notes: Vec::new(),
             rules_version: 0,
+            net_price_e4: None,
             text: Texts::default(),
             replayed: false,
         },

@@ -30,8 +30,8 @@ impl Language for English {
             Code::PromptMissing | Code::PromptInvalid => return enter(subject),
             Code::OdometerRange => "Check the odometer and enter it again",
             Code::PinRequired => "Enter the PIN",
-            Code::PinWrong => "Wrong PIN. Try again",
-            Code::PinLocked => "PIN locked. The driver should call the fleet office",
+            Code::PinWrong if !subject.locks() => "Wrong PIN. Try again",
+            Code::PinWrong | Code::PinLocked => "PIN locked. The driver should call the fleet office",
             Code::CardUnknown | Code::CardBlocked | Code::CardLost | Code::CardStolen | Code::CardClosed => {
                 "Declined. This card cannot be used"
             }

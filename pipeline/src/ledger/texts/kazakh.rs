@@ -30,8 +30,8 @@ impl Language for Kazakh {
             Code::PromptMissing | Code::PromptInvalid => return enter(subject),
             Code::OdometerRange => "Тексеріп, қайта енгізіңіз: одометр",
             Code::PinRequired => "PIN-кодты енгізіңіз",
-            Code::PinWrong => "PIN-код қате. Қайталап көріңіз",
-            Code::PinLocked => "PIN-код бұғатталды. Жүргізуші компаниясына хабарлассын",
+            Code::PinWrong if !subject.locks() => "PIN-код қате. Қайталап көріңіз",
+            Code::PinWrong | Code::PinLocked => "PIN-код бұғатталды. Жүргізуші компаниясына хабарлассын",
             Code::CardUnknown | Code::CardBlocked | Code::CardLost | Code::CardStolen | Code::CardClosed => {
                 "Бас тартылды. Бұл картаны қолдануға болмайды"
             }

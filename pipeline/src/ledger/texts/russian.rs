@@ -30,8 +30,8 @@ impl Language for Russian {
             Code::PromptMissing | Code::PromptInvalid => return enter(subject),
             Code::OdometerRange => "Проверьте и введите снова: одометр",
             Code::PinRequired => "Введите ПИН-код",
-            Code::PinWrong => "Неверный ПИН-код. Повторите",
-            Code::PinLocked => "ПИН-код заблокирован. Пусть водитель позвонит в компанию",
+            Code::PinWrong if !subject.locks() => "Неверный ПИН-код. Повторите",
+            Code::PinWrong | Code::PinLocked => "ПИН-код заблокирован. Пусть водитель позвонит в компанию",
             Code::CardUnknown | Code::CardBlocked | Code::CardLost | Code::CardStolen | Code::CardClosed => {
                 "Отказ. Эту карту использовать нельзя"
             }

@@ -11,7 +11,6 @@ use rand::seq::IndexedRandom;
 
 use super::limits::selectors;
 use super::{DAY_US, Generator, PLACES, Tenant, diesel_e4};
-use crate::deviations;
 use crate::orders::ORDERING;
 
 impl Generator {
@@ -197,8 +196,7 @@ impl Generator {
                 Command::RemoveRestriction { restriction }
             }
             93..96 => self.policy(tenant),
-            96..98 if !deviations::HOLIDAYS_STAND => self.holidays(),
-            96..98 => Command::ResetPin { card },
+            96..98 => self.holidays(),
             98 if self.chance(10) => {
                 let closure = self.pick(&[Closure::Lost, Closure::Stolen, Closure::Returned]);
                 Command::CloseCard { card, closure }
