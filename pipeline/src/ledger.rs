@@ -156,6 +156,10 @@ impl Config {
 
 /// What a worker is told.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "folding sends one record at a time, and that is most of what is ever sent"
+)]
 pub enum Input {
     /// A record of the partition's ledger, in order of offset.
     Fold { partition: PartitionId, offset: i64, record: LedgerRecord },

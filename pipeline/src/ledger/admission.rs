@@ -262,7 +262,7 @@ impl Case<'_> {
         if let Some(own) = &vehicle.fuel {
             let own = self.selector(own);
             let named = !matches!(own, Selector::Group(NO_CODE) | Selector::Product(NO_CODE));
-            let wrong = lines.iter().position(|line| !line.counted_in_pieces && !(named && own.matches(line)));
+            let wrong = lines.iter().position(|line| !(line.counted_in_pieces || named && own.matches(line)));
             if let Some(item) = wrong.and_then(|place| self.transaction.items.get(place)) {
                 return Some(Refusal::decline(Code::Product, Note::Product(item.code.clone())));
             }

@@ -261,7 +261,6 @@ fn half(key: u128) -> u64 {
     key as u64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the highest byte and the rest of a chunk")]
 fn part(key: u128) -> usize {
     (key >> 120) as usize % PARTS
 }

@@ -92,7 +92,7 @@ fn timestamp(at: TimestampUs) -> jiff::Timestamp {
     jiff::Timestamp::from_microsecond(at.get()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "years up to 9000; a rest of a day")]
+#[expect(clippy::cast_possible_truncation, reason = "years up to 9000; a rest of a day")]
 fn local(at: TimestampUs, offset_secs: i64) -> Local {
     let seconds = at.get().div_euclid(SECOND_US) + offset_secs;
     Local { day: seconds.div_euclid(DAY_SECS) as i32, second: seconds.rem_euclid(DAY_SECS) as u32 }

@@ -212,11 +212,12 @@ impl Tables {
             PurchaseState::Sold => money.unbilled = money.unbilled.saturating_add(minor(&lines)),
             PurchaseState::Expired | PurchaseState::Reversed | PurchaseState::Voided => {}
         }
-        if old_state == PurchaseState::Held && state != PurchaseState::Held {
-            if let Some(open) = contract.open_holds.iter().position(|(_, card, hold)| *card == card_ix && *hold == auth)
-            {
-                contract.open_holds.swap_remove(open);
-            }
+        let same = |(_, holder, hold): &(i64, Ix, i64)| *holder == card_ix && *hold == auth;
+        if old_state == PurchaseState::Held
+            && state != PurchaseState::Held
+            && let Some(open) = contract.open_holds.iter().position(same)
+        {
+            contract.open_holds.swap_remove(open);
         }
         let bills = contract.bills;
         if let Some(purchase) = card.purchases.get_mut(place) {
