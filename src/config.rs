@@ -56,10 +56,22 @@ pub(crate) struct ClickHouse {
 pub(crate) struct Ledger {
     pub(crate) workers: usize,
     pub(crate) hold_ttl: Span,
+    pub(crate) hold_policies: Vec<HoldPolicy>,
+    pub(crate) pin_tries_max: u8,
+    pub(crate) pin_lock: Span,
     /// `None` (written `"off"`): terminal clocks are believed whatever they say.
     #[serde(deserialize_with = "span_or_off")]
     pub(crate) clock_skew_max: Option<Span>,
     pub(crate) answers_kept: Span,
+}
+
+/// How long holds of some terminals and products reserve. What is left out fits all.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldPolicy {
+    pub(crate) device: Option<model::Device>,
+    pub(crate) group: Option<model::ProductCode>,
+    pub(crate) ttl: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -116,6 +128,9 @@ impl Default for Ledger {
         Self {
             workers: 1,
             hold_ttl: Span(Duration::from_secs(2 * 3600)),
+            hold_policies: Vec::new(),
+            pin_tries_max: 3,
+            pin_lock: Span(Duration::from_secs(30 * 60)),
             clock_skew_max: Some(Span(Duration::from_secs(26 * 3600))),
             answers_kept: Span(Duration::from_secs(72 * 3600)),
         }
@@ -145,10 +160,20 @@ impl Ledger {
         ledger::Config {
             workers: self.workers,
             hold_ttl_us: self.hold_ttl.micros(),
+            hold_policies: self.hold_policies.iter().map(HoldPolicy::rule).collect(),
+            pin_tries_max: self.pin_tries_max,
+            pin_lock_us: self.pin_lock.micros(),
             clock_skew_max_us: self.clock_skew_max.map(Span::micros),
             key_retention_us: self.answers_kept.micros(),
             ..ledger::Config::default()
         }
+    }
+}
+
+impl HoldPolicy {
+    fn rule(&self) -> ledger::HoldPolicy {
+        let Self { device, group, ttl } = self.clone();
+        ledger::HoldPolicy { device, group, ttl_us: ttl.micros() }
     }
 }
 
@@ -226,6 +251,7 @@ impl Config {
         for (key, workers) in [("ledger.workers", self.ledger.workers), ("stations.workers", self.stations.workers)] {
             ensure!((1..=64).contains(&workers), "{key} is {workers}: 1 to 64 are possible");
         }
+        ensure!(self.ledger.pin_tries_max >= 1, "ledger.pin_tries_max is 0: no card could ever be used with its PIN");
         Ok(self)
     }
 
@@ -241,6 +267,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holds_of_some_terminals_and_products_last_as_long_as_the_file_says() {
+        let text = r#"ledger.hold_policies = [{ device = "outdoor", group = "DIESEL", ttl = "90m" }, { ttl = "10m" }]"#;
+        let rules = Config::parse(text).expect("valid").ledger.rules();
+        let [first, second] = &rules.hold_policies[..] else { panic!("two policies") };
+        assert_eq!((first.device, first.ttl_us), (Some(model::Device::Outdoor), 90 * 60_000_000));
+        assert_eq!((second.device, second.group.as_ref(), second.ttl_us), (None, None, 10 * 60_000_000));
+    }
 
     #[test]
     fn the_sample_configuration_holds_every_key_at_its_default() {

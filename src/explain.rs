@@ -194,7 +194,9 @@ impl Known {
         let mut progress = Progress::new();
         read_all(log, Topic::Ledger, partition, |offset, payload| {
             let record: LedgerRecord = serde_json::from_slice(payload).with_context(|| {
-                format!("the ledger cannot be read at {partition}/{offset}: was it written by a newer Forecourt?")
+                format!(
+                    "the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?"
+                )
             })?;
             progress.record();
             if let LedgerBody::Outcome(outcome) = &record.body {

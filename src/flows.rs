@@ -259,7 +259,7 @@ fn readable_records<R: serde::de::DeserializeOwned>(messages: &[LogMessage]) -> 
 fn own_record<R: serde::de::DeserializeOwned>(message: &LogMessage) -> anyhow::Result<R> {
     serde_json::from_slice(message.payload.as_deref().unwrap_or_default()).map_err(|error| {
         anyhow::anyhow!(
-            "{:?}/{} offset {} cannot be read ({error}): was it written by a newer Forecourt?",
+            "{:?}/{} offset {} cannot be read ({error}): was it written by another version of Forecourt?",
             message.topic,
             message.partition,
             message.offset

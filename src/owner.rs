@@ -149,7 +149,7 @@ fn looks_like_takeover(message: &LogMessage) -> bool {
 fn decode<R: DeserializeOwned>(topic: &str, message: &LogMessage) -> anyhow::Result<R> {
     serde_json::from_slice(message.payload.as_deref().unwrap_or_default()).with_context(|| {
         format!(
-            "{topic}/{} offset {} cannot be read: was it written by a newer Forecourt?",
+            "{topic}/{} offset {} cannot be read: was it written by another version of Forecourt?",
             message.partition, message.offset
         )
     })
