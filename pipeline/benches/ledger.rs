@@ -18,10 +18,10 @@ use rand::{Rng, SeedableRng};
 
 const BATCH: usize = 256;
 const SECOND_US: i64 = 1_000_000;
-/// Purchases a second over the whole network: 1,000,000 cards buy every 100 s here, so that all that is kept turns over.
-const PURCHASES_PER_S: i64 = 10_000;
-/// Answers that stay: as many as a partition of a large network has in 72 hours.
-const ANSWERS_KEPT_US: i64 = 400 * SECOND_US;
+/// Every card buys once an hour.
+const PURCHASE_EVERY_US: i64 = 3_600 * SECOND_US;
+/// Answers that stay, at most 72 hours of them: the oldest go as new ones come, so that memory is in steady use.
+const ANSWERS_KEPT: i64 = 1_000_000;
 
 /// A network of cards, and the requests that come from it for ever.
 struct Network {
@@ -31,12 +31,17 @@ struct Network {
     random: SmallRng,
     offset: i64,
     at: TimestampUs,
+    /// Between two purchases of the network.
+    between_us: i64,
 }
 
 impl Network {
     fn open(contracts: usize, cards: usize) -> Self {
+        let between_us = PURCHASE_EVERY_US / i64::try_from(cards).expect("a number of cards");
+        let kept_us = (ANSWERS_KEPT * between_us).min(72 * PURCHASE_EVERY_US);
         let mut network = Self {
-            config: Config { key_retention_us: ANSWERS_KEPT_US, ..Config::default() },
+            between_us,
+            config: Config { key_retention_us: kept_us, ..Config::default() },
             shard: Shard::new(PartitionId(0)),
             cards: Vec::with_capacity(cards),
             random: SmallRng::seed_from_u64(1),
@@ -131,7 +136,7 @@ impl Network {
 
     fn purchase(&mut self, kind: TransactionKind) -> (i64, Request) {
         let (token, contract) = self.cards[self.random.random_range(0..self.cards.len())].clone();
-        self.at = self.at.plus_us(SECOND_US / PURCHASES_PER_S);
+        self.at = self.at.plus_us(self.between_us);
         let transaction = Transaction {
             v: 1,
             idem: self.idem(),
@@ -186,7 +191,14 @@ fn decisions(criterion: &mut Criterion) {
         let before = resident_bytes();
         let mut network = Network::open(contracts, cards);
         let bytes = resident_bytes().saturating_sub(before) / cards as u64;
-        println!("{cards} cards in {contracts} contracts, 3 limits each: {bytes} bytes of memory a card");
+        // Until old answers make room for new ones.
+        for _ in 0..usize::try_from(ANSWERS_KEPT).expect("a number") / BATCH + BATCH {
+            let requests = network.purchases(TransactionKind::DryRun);
+            network.decide(requests);
+        }
+        println!(
+            "{cards} cards in {contracts} contracts, 3 limits each: {bytes} bytes of memory a card, before purchases and answers"
+        );
         for kind in [TransactionKind::Sale, TransactionKind::Preauth, TransactionKind::DryRun] {
             // Making the requests and dropping the facts is not measured; the network goes on from batch to batch.
             let name = BenchmarkId::new(format!("{kind:?}").to_lowercase(), format!("{cards} cards"));

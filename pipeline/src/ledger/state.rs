@@ -318,12 +318,15 @@ impl Rules {
 impl Card {
     /// The purchase with this authorization.
     pub(super) fn purchase(&self, auth: i64) -> Option<&Purchase> {
-        // The newest are asked for most.
-        self.purchases.iter().rev().find(|purchase| purchase.auth == auth)
+        self.purchases.get(self.place_of(auth)?)
     }
 
+    /// Purchases stand in the order of their requests, which give them their authorizations.
     pub(super) fn place_of(&self, auth: i64) -> Option<usize> {
-        self.purchases.iter().rposition(|purchase| purchase.auth == auth)
+        if self.purchases.last().is_none_or(|last| last.auth < auth) {
+            return None;
+        }
+        self.purchases.binary_search_by_key(&auth, |purchase| purchase.auth).ok()
     }
 
     /// Brings `plain` up to date after a change of the face.

@@ -179,6 +179,7 @@ impl Tables {
         if card.purchases.is_empty() {
             card.oldest_us = now.get();
         }
+        assert!(card.purchases.last().is_none_or(|last| last.auth < purchase.auth), "requests come in order");
         card.purchases.push(purchase);
         if card.oldest_us < now.get() - PURCHASES_KEPT_US || card.purchases.len() > PURCHASES_MAX {
             card.forget(now);

@@ -262,24 +262,24 @@ fn a_blocked_card_is_explained_with_who_blocked_it_and_its_limits() {
         &explanation,
         Language::English,
         expect![[r#"
-        Card ****1234 at station S-1, 2026-01-14 22:31 (Asia/Almaty): 2 pcs of DIESEL at 69.45 RUB
+            Card ****1234 at station S-1, 2026-01-14 22:31 (Asia/Almaty): 2 pcs of DIESEL at 69.45 RUB
 
-        It would be declined. Card ****1234 was blocked by the fleet: “keys lost”. 2 pieces for 138.90 RUB were asked for.
-        The cashier would read: Declined. This card cannot be used (code 104)
+            It would be declined. Card ****1234 was blocked by the fleet: “keys lost”. 2 pieces for 138.90 RUB were asked for.
+            The cashier would read: Declined. This card cannot be used (code 104)
 
-        The card is blocked by the fleet: “keys lost”; group Lorries (trucks); vehicle A123BC, tank 400 L; driver Aigul (D-7).
-        Contract C-17 has 50,000.00 RUB available.
-        Policy: the terminal asks for odometer; the odometer must have grown by 1 to 2,000; the PIN is required; no sales while the terminal is offline.
+            The card is blocked by the fleet: “keys lost”; group Lorries (trucks); vehicle A123BC, tank 400 L; driver Aigul (D-7).
+            Contract C-17 has 50,000.00 RUB available.
+            Policy: the terminal asks for odometer; the odometer must have grown by 1 to 2,000; the PIN is required; no sales while the terminal is offline.
 
-        Limits
-          whose              goods   when                                                      limit      used      held           left            or
-          card, L-1          DIESEL  today                                                     100 L       0 L       0 L          100 L  6,945.00 RUB
-          driver D-7, L-2    all     in the last 24 hours                                          3         0         0              3                marks, does not decline
-          group trucks, L-3  all     this month, Mon–Fri 08:00–20:00, not on holidays  10,000.00 RUB  0.00 RUB  0.00 RUB  10,000.00 RUB     143.988 L  does not apply
+            Limits
+              whose              goods   when                                                      limit      used      held           left  or
+              card, L-1          DIESEL  today                                                     100 L       0 L       0 L          100 L
+              driver D-7, L-2    all     in the last 24 hours                                          3         0         0              3      marks, does not decline
+              group trucks, L-3  all     this month, Mon–Fri 08:00–20:00, not on holidays  10,000.00 RUB  0.00 RUB  0.00 RUB  10,000.00 RUB      does not apply
 
-        Restrictions
-          R-1 (contract): only DIESEL
-    "#]],
+            Restrictions
+              R-1 (contract): only DIESEL
+        "#]],
     );
 }
 
