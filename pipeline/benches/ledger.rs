@@ -1,27 +1,38 @@
 //! Decisions a second of one shard on one core, in batches, facts produced: 1,000 cards that stay in the cache, and a million
-//! that do not; and what lies around the decision: words and JSON.
+//! that do not; and what lies around the decision: the dataflow, words and JSON.
+//!
+//! Both networks are measured in the state in which they would run: each card has bought every other day for longer than single
+//! purchases are remembered, so each new purchase makes an old one go, and each new answer an old answer.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use model::{
-    CalendarUnit, CardData, CardKind, CardToken, Command, CommandMessage, ContractId, Currency, IdempotencyKey, Item,
-    Limit, LimitId, LimitMode, LocalTime, Measure, Millilitres, MinorUnits, Offline, Origin, OriginTopic, Original,
-    PartitionId, PriceE4, ProductCode, ProductSelector, Prompts, Request, RequestBody, Scope, SiteId, TerminalId,
-    TimestampUs, Transaction, TransactionKind, Unit, WeekStart, Window,
+    AuthCode, CalendarUnit, CardData, CardKind, CardToken, Command, CommandMessage, ContractId, Currency,
+    IdempotencyKey, Item, LedgerBody, LedgerRecord, Limit, LimitId, LimitMode, LocalTime, Measure, Millilitres,
+    MinorUnits, Offline, Origin, OriginTopic, Original, PartitionId, PriceE4, ProductCode, ProductSelector, Prompts,
+    Request, RequestBody, Scope, SiteId, TerminalId, TimestampUs, Transaction, TransactionKind, Unit, WeekStart,
+    Window,
 };
-use pipeline::ledger::Config;
 use pipeline::ledger::shard::{Batch, Shard};
+use pipeline::ledger::{self, Config, Input, Output};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: usize = 256;
 const SECOND_US: i64 = 1_000_000;
-/// Every card buys once an hour.
-const PURCHASE_EVERY_US: i64 = 3_600 * SECOND_US;
-/// Answers that stay, at most 72 hours of them: the oldest go as new ones come, so that memory is in steady use.
-const ANSWERS_KEPT: i64 = 1_000_000;
+const HOUR_US: i64 = 3_600 * SECOND_US;
+/// How often a card buys.
+const PURCHASE_EVERY_US: i64 = 48 * HOUR_US;
+/// Until old purchases make room for new ones: 36 days of them, single ones are remembered for 35.
+const PURCHASES_BEFORE: usize = 18;
+
+/// A network with more cards is not opened a second time.
+const ORDERS_KEPT: usize = 1_000;
 
 /// A network of cards, and the requests that come from it for ever.
 struct Network {
@@ -33,15 +44,17 @@ struct Network {
     at: TimestampUs,
     /// Between two purchases of the network.
     between_us: i64,
+    /// What opened the network.
+    orders: Vec<(i64, Request)>,
 }
 
 impl Network {
     fn open(contracts: usize, cards: usize) -> Self {
         let between_us = PURCHASE_EVERY_US / i64::try_from(cards).expect("a number of cards");
-        let kept_us = (ANSWERS_KEPT * between_us).min(72 * PURCHASE_EVERY_US);
         let mut network = Self {
             between_us,
-            config: Config { key_retention_us: kept_us, ..Config::default() },
+            orders: Vec::new(),
+            config: Config::default(),
             shard: Shard::new(PartitionId(0)),
             cards: Vec::with_capacity(cards),
             random: SmallRng::seed_from_u64(1),
@@ -116,6 +129,9 @@ impl Network {
         let message =
             CommandMessage { v: 1, idem, author: "bench".into(), at_us: self.at, contract: contract.clone(), command };
         let (offset, request) = self.request(contract.clone(), RequestBody::Command(Box::new(message)));
+        if self.cards.len() <= ORDERS_KEPT {
+            self.orders.push((offset, request.clone()));
+        }
         black_box(self.shard.decide(&self.config, offset, request));
     }
 
@@ -130,8 +146,29 @@ impl Network {
         (self.offset, Request { v: 1, origin, received_at_us: self.at, contract: Some(contract), body })
     }
 
-    fn purchases(&mut self, kind: TransactionKind) -> Vec<(i64, Request)> {
-        (0..BATCH).map(|_| self.purchase(kind)).collect()
+    fn batch(&mut self, what: What) -> Vec<(i64, Request)> {
+        match what {
+            What::Sales => (0..BATCH).map(|_| self.purchase(TransactionKind::Sale)).collect(),
+            What::DryRuns => (0..BATCH).map(|_| self.purchase(TransactionKind::DryRun)).collect(),
+            What::Holds => {
+                let held: Vec<_> = (0..BATCH / 2).map(|_| self.purchase(TransactionKind::Preauth)).collect();
+                let completions: Vec<_> =
+                    held.iter().map(|(offset, request)| self.completion(*offset, request)).collect();
+                held.into_iter().chain(completions).collect()
+            }
+        }
+    }
+
+    fn completion(&mut self, offset: i64, held: &Request) -> (i64, Request) {
+        let (RequestBody::Transaction(held), Some(contract)) = (&held.body, &held.contract) else { unreachable!() };
+        let auth_code = Some(AuthCode::new(&format!("0-{offset}")).expect("an identifier"));
+        let transaction = Transaction {
+            idem: self.idem(),
+            kind: TransactionKind::Completion,
+            original: Original { auth_code, ..Original::default() },
+            ..(**held).clone()
+        };
+        self.request(contract.clone(), RequestBody::Transaction(Box::new(transaction)))
     }
 
     fn purchase(&mut self, kind: TransactionKind) -> (i64, Request) {
@@ -184,28 +221,38 @@ impl Network {
     }
 }
 
+/// What a batch is made of.
+#[derive(Clone, Copy)]
+enum What {
+    Sales,
+    /// Half of them preauthorizations, half their completions.
+    Holds,
+    DryRuns,
+}
+
 fn decisions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ledger");
     group.throughput(Throughput::Elements(BATCH as u64));
     for (contracts, cards) in [(50, 1_000), (50_000, 1_000_000)] {
-        let before = resident_bytes();
+        let resident = resident_bytes();
         let mut network = Network::open(contracts, cards);
-        let bytes = resident_bytes().saturating_sub(before) / cards as u64;
-        // Until old answers make room for new ones.
-        for _ in 0..usize::try_from(ANSWERS_KEPT).expect("a number") / BATCH + BATCH {
-            let requests = network.purchases(TransactionKind::DryRun);
+        let per_card = || resident_bytes().saturating_sub(resident) / cards as u64;
+        print!(
+            "{cards} cards in {contracts} contracts, 3 limits each: {} bytes of memory a card when issued",
+            per_card()
+        );
+        for _ in 0..cards * PURCHASES_BEFORE / BATCH {
+            let requests = network.batch(What::Sales);
             network.decide(requests);
         }
-        println!(
-            "{cards} cards in {contracts} contracts, 3 limits each: {bytes} bytes of memory a card, before purchases and answers"
-        );
-        for kind in [TransactionKind::Sale, TransactionKind::Preauth, TransactionKind::DryRun] {
+        println!(", {} with the purchases of 35 days and the answers of 72 hours", per_card());
+        for (name, what) in [("sale", What::Sales), ("hold", What::Holds), ("dry run", What::DryRuns)] {
             // Making the requests and dropping the facts is not measured; the network goes on from batch to batch.
-            let name = BenchmarkId::new(format!("{kind:?}").to_lowercase(), format!("{cards} cards"));
+            let name = BenchmarkId::new(name, format!("{cards} cards"));
             let network = std::cell::RefCell::new(&mut network);
             group.bench_function(name, |bencher| {
                 bencher.iter_batched(
-                    || network.borrow_mut().purchases(kind),
+                    || network.borrow_mut().batch(what),
                     |requests| network.borrow_mut().decide(requests),
                     BatchSize::PerIteration,
                 );
@@ -224,12 +271,69 @@ fn records(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 let mut network = network.borrow_mut();
-                let requests = network.purchases(TransactionKind::Sale);
+                let requests = network.batch(What::Sales);
                 network.decide(requests)
             },
             |batch| {
                 let outcomes = network.borrow_mut().shard.outcomes(batch);
                 outcomes.iter().map(|outcome| serde_json::to_vec(outcome).map_or(0, |json| json.len())).sum::<usize>()
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+/// The same requests decided and put into words, by hand and by the dataflow: what hand-overs, queues and timely add.
+fn dataflow(criterion: &mut Criterion) {
+    const BATCHES: usize = 16;
+    let mut group = criterion.benchmark_group("dataflow");
+    group.throughput(Throughput::Elements((BATCHES * BATCH) as u64));
+    let network = std::cell::RefCell::new(Network::open(50, 1_000));
+    let batches = || (0..BATCHES).map(|_| network.borrow_mut().batch(What::Sales)).collect::<Vec<_>>();
+    group.bench_function("without", |bencher| {
+        bencher.iter_batched(
+            batches,
+            |batches| {
+                let mut network = network.borrow_mut();
+                let decide = |requests| {
+                    let batch = network.decide(requests);
+                    network.shard.outcomes(batch)
+                };
+                batches.into_iter().map(decide).collect::<Vec<_>>()
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    let (send, outputs) = crossbeam_channel::bounded(BATCHES);
+    let running = ledger::spawn(Config { workers: 1, ..Config::default() }, send);
+    let partition = PartitionId(0);
+    let body = LedgerBody::Takeover { owner: "bench".into(), at_us: TimestampUs::default() };
+    let feed = |input| running.feed(partition).send(input).expect("the dataflow runs");
+    feed(Input::Fold { partition, offset: 0, record: LedgerRecord { v: 1, epoch: 0, body } });
+    feed(Input::Start { partition, epoch: 0 });
+    let orders = network.borrow_mut().orders.split_off(0);
+    let expected = orders.len();
+    let receive = |expected: usize| {
+        let mut batches = Vec::new();
+        let mut received = 0;
+        while received < expected {
+            let batch: Vec<Output> = outputs.recv().expect("the dataflow answers");
+            received += batch.len();
+            batches.push(batch);
+        }
+        batches
+    };
+    feed(Input::Decide { partition, requests: orders });
+    receive(expected);
+    group.bench_function("with", |bencher| {
+        bencher.iter_batched(
+            batches,
+            |batches| {
+                for requests in batches {
+                    feed(Input::Decide { partition, requests });
+                }
+                receive(BATCHES * BATCH)
             },
             BatchSize::PerIteration,
         );
@@ -246,6 +350,6 @@ fn resident_bytes() -> u64 {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = decisions, records
+    targets = decisions, records, dataflow
 }
 criterion_main!(benches);

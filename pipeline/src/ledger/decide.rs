@@ -8,7 +8,7 @@ use model::{Code, LimitMode, Measure, Note, TimestampUs, Transaction, Transactio
 
 use super::answers::{Answers, BALANCE, Decided, Figure, Remarks, UNBOUND};
 use super::calendar::{self, Local};
-use super::lines::{Line, Lines, Selector};
+use super::lines::{CodeIx, Line, Lines, Selector};
 use super::state::{Card, Contract, Ix, Moment, NONE, Rules};
 use super::tables::{Holder, Tables, found};
 use super::usage::{Counter, Usage};
@@ -41,6 +41,8 @@ pub(super) struct Case<'a> {
     pub(super) card_ix: Ix,
     pub(super) card: &'a Card,
     pub(super) transaction: &'a Transaction,
+    /// The number of each item's product code, and of its group.
+    pub(super) codes: &'a [(CodeIx, CodeIx)],
     pub(super) offset: i64,
     pub(super) moment: Moment,
     /// When it counts: the event time, or the arrival where no such clock is believed.
@@ -67,6 +69,8 @@ pub(super) struct Applied {
     pub(super) mode: LimitMode,
     pub(super) selector: Selector,
     pub(super) per_transaction: bool,
+    /// Its owner wants to know when little is left.
+    pub(super) watched: bool,
     /// What the lines so far have left of it.
     pub(super) rest: i64,
 }
@@ -88,7 +92,7 @@ impl<'a> Case<'a> {
     pub(super) fn new(
         (config, tables, answers): (&'a Config, &'a Tables, &'a Answers),
         (contract_ix, card_ix): (Ix, Ix),
-        transaction: &'a Transaction,
+        (transaction, codes): (&'a Transaction, &'a [(CodeIx, CodeIx)]),
         (offset, moment, at, local): (i64, Moment, TimestampUs, Local),
     ) -> Option<Self> {
         let contract = tables.contracts.get(contract_ix as usize)?;
@@ -115,6 +119,7 @@ impl<'a> Case<'a> {
             card_ix,
             card,
             transaction,
+            codes,
             offset,
             moment,
             at,
@@ -182,6 +187,7 @@ impl<'a> Case<'a> {
             mode: LimitMode::Decline,
             selector: Selector::All,
             per_transaction: false,
+            watched: false,
             rest: figure.left(),
         });
     }
@@ -214,6 +220,7 @@ impl<'a> Case<'a> {
             mode: counter.mode,
             selector: counter.selector,
             per_transaction: counter.is_per_transaction(),
+            watched: counter.watched,
             rest: figure.left(),
         })
     }

@@ -3,6 +3,8 @@
 //! In: what was decided, in figures; facts of orders. Out: the shard after it. Guarantees: total, nothing has an answer that
 //! panics; a fact about something unknown changes nothing. Does not: check rules; what is recorded is true.
 
+use std::collections::VecDeque;
+
 use model::{
     Block, Code, Fact, FraudRule, Location, RegisterOutcome, Scope, SiteId, TerminalId, TimestampUs, TopUpState,
     TransactionKind,
@@ -528,7 +530,7 @@ fn cards(tables: &mut Tables, ix: Ix, when: When, fact: &Fact) -> bool {
                 driver,
                 plain: true,
                 rules: Rules::default(),
-                purchases: Vec::new(),
+                purchases: VecDeque::new(),
                 oldest_us: i64::MAX,
                 last_visit: TimestampUs::default(),
                 last_seen: None,
@@ -569,6 +571,15 @@ fn cards(tables: &mut Tables, ix: Ix, when: When, fact: &Fact) -> bool {
     true
 }
 
+/// A hold ends without a purchase; false where there is none that is open.
+pub(super) fn expire(tables: &mut Tables, card: Ix, auth: i64) -> bool {
+    let held = state_of(tables, card, auth) == Some(PurchaseState::Held);
+    if held {
+        tables.change(card, auth, PurchaseState::Expired, Lines::default());
+    }
+    held
+}
+
 fn end_hold(
     tables: &mut Tables,
     ix: Ix,
@@ -577,9 +588,8 @@ fn end_hold(
     ended_at: Option<TimestampUs>,
 ) {
     if let (Some(card), Some(auth)) = (tables.card(ix, card), tables.auth_of(auth_code.as_str()))
-        && state_of(tables, card, auth) == Some(PurchaseState::Held)
+        && expire(tables, card, auth)
     {
-        tables.change(card, auth, PurchaseState::Expired, Lines::default());
         let purchase = tables.cards.get_mut(card as usize).and_then(|card| {
             let place = card.place_of(auth)?;
             card.purchases.get_mut(place)

@@ -98,7 +98,8 @@ impl Shard {
         let local = zone.local(at);
         let moment = Moment { at, received_at: at };
         let case = (config, tables, &self.answers);
-        let case = Case::new(case, (contract_ix, card_ix), &transaction, (offset, moment, at, local))?;
+        let asked = (&transaction, &*self.codes);
+        let case = Case::new(case, (contract_ix, card_ix), asked, (offset, moment, at, local))?;
         let (card, group) = (case.card, case.contract.group(case.card.group));
         let (vehicle, driver) = (contract.vehicle(case.vehicle), contract.driver(case.driver));
         let scopes = [
@@ -138,7 +139,7 @@ impl Shard {
             local: civil(&zone.zone, at),
             zone: zone.name().to_owned(),
             card: if masked.is_empty() { card.token.as_str() } else { masked }.to_owned(),
-            state: views::figures(tables, contract_ix, card_ix, (at, local), &mut Vec::new()),
+            state: views::state(card, at),
             block: card.face.block_at(at).cloned(),
             contract_block: contract_block(contract, at),
             group: group.map(|group| named(group.party.id.as_str(), &group.party.name)),

@@ -40,18 +40,11 @@ const EXPIRIES_MAX: usize = 128;
 
 pub(super) struct Refusal(Code, String);
 
-/// What became due for a contract by `at`: holds that have expired, soonest first, and monthly fees.
-pub(super) fn due(tables: &Tables, ix: Ix, at: TimestampUs) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    let Some(contract) = tables.contracts.get(ix as usize) else { return facts };
+/// The holds of a contract that have expired by `at`, soonest first: card and authorization.
+pub(super) fn expired(contract: &Contract, at: TimestampUs) -> Vec<(Ix, i64)> {
     let mut expired: Vec<_> = contract.open_holds.iter().filter(|(expires_at, ..)| *expires_at <= at.get()).collect();
     expired.sort_unstable();
-    for (_, card, auth) in expired.into_iter().take(EXPIRIES_MAX) {
-        if let Some(card) = tables.cards.get(*card as usize) {
-            facts.push(Fact::HoldExpired { card: card.token.clone(), auth_code: auth_code(tables.partition, *auth) });
-        }
-    }
-    facts
+    expired.into_iter().take(EXPIRIES_MAX).map(|(_, card, auth)| (*card, *auth)).collect()
 }
 
 /// The fees of the first month that is due by `at`; called again until there is none.

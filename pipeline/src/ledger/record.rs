@@ -15,7 +15,7 @@ use super::calendar;
 use super::decide::Effect;
 use super::lines::{Line, Lines, Quantity};
 use super::orders::auth_code;
-use super::state::{Card, Contract, Ix, Money, NONE, minor};
+use super::state::{Contract, Ix, Money, NONE, minor};
 use super::tables::Tables;
 use super::texts::{self, Amounts, Subject};
 
@@ -26,7 +26,9 @@ pub(super) struct Done {
     pub(super) request: Request,
     pub(super) contract: Ix,
     pub(super) fingerprint: u64,
-    /// What time brought about before the request.
+    /// Holds that had expired before the request: card and authorization.
+    pub(super) expired: Vec<(Ix, i64)>,
+    /// What else time brought about before it.
     pub(super) before: Vec<Fact>,
     pub(super) body: Body,
     /// Alerts that follow from it.
@@ -50,18 +52,46 @@ pub(super) enum Body {
     Refused(Box<Decided>),
 }
 
-/// The cards that were touched, as they stand after the facts.
+/// A card that was touched, as it stands after the facts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) card: Ix,
+    pub(super) group: Ix,
+    pub(super) vehicle: Ix,
+    pub(super) driver: Ix,
+    pub(super) state: CardState,
+    /// Its limits are so many of the figures of the batch, from there on.
+    pub(super) figures: u8,
+    pub(super) from: u32,
+}
+
+/// The cards that were touched, each once; nearly always one at most.
 #[derive(Debug, Default)]
-pub(super) enum Views {
-    #[default]
-    None,
-    /// The card of the transaction: its state, and its limits among the figures of the batch.
-    One {
-        state: CardState,
-        from: u32,
-        len: u8,
-    },
-    Full(Vec<CardView>),
+pub(super) struct Views {
+    first: Option<View>,
+    more: Vec<View>,
+}
+
+impl Views {
+    /// A later view of a card takes the place of the earlier one.
+    pub(super) fn put(&mut self, view: View) {
+        match self.first {
+            None => self.first = Some(view),
+            Some(first) if first.card == view.card && self.more.is_empty() => self.first = Some(view),
+            Some(first) if first.card == view.card => {
+                self.first = Some(self.more.remove(0));
+                self.more.push(view);
+            }
+            Some(_) => {
+                self.more.retain(|known| known.card != view.card);
+                self.more.push(view);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &View> {
+        self.first.iter().chain(&self.more)
+    }
 }
 
 /// Makes the records of one batch.
@@ -74,7 +104,7 @@ pub(super) struct Recording<'a> {
 
 impl Recording<'_> {
     pub(super) fn outcome(&self, done: Done) -> Outcome {
-        let Done { offset, request, contract, fingerprint, before, body, after, money, views } = done;
+        let Done { offset, request, contract, fingerprint, expired, before, body, after, money, views } = done;
         let known = self.tables.contracts.get(contract as usize);
         let mut outcome = Outcome {
             request: offset,
@@ -88,7 +118,7 @@ impl Recording<'_> {
             },
             author: None,
             fingerprint: None,
-            facts: before,
+            facts: expired.into_iter().filter_map(|hold| self.expired(hold)).chain(before).collect(),
             balance: money.zip(known).map(|(money, contract)| money.balance(contract.currency)),
             cards: Vec::new(),
         };
@@ -108,29 +138,32 @@ impl Recording<'_> {
                 outcome.author = Some(message.author.clone());
                 outcome.facts.extend(facts);
             }
-            (RequestBody::Tick(_), Body::Order(facts)) => outcome.facts.extend(facts),
             _ => {}
         }
         outcome.facts.extend(after);
-        outcome.cards = self.views(views, &request, contract);
+        outcome.cards =
+            known.map_or_else(Vec::new, |contract| views.iter().filter_map(|view| self.view(contract, view)).collect());
         outcome
     }
 
-    fn views(&self, views: Views, request: &Request, contract: Ix) -> Vec<CardView> {
-        match (views, &request.body) {
-            (Views::Full(views), _) => views,
-            (Views::One { state, from, len }, RequestBody::Transaction(transaction)) => {
-                let contract = self.tables.contracts.get(contract as usize);
-                let card = contract.and_then(|contract| {
-                    let ix = self.tables.contract(&contract.id)?;
-                    self.tables.cards.get(self.tables.card(ix, &transaction.card.token)? as usize)
-                });
-                let figures = self.after.get(from as usize..from as usize + usize::from(len)).unwrap_or_default();
-                let view = contract.zip(card).map(|(contract, card)| view(self.tables, contract, card, state, figures));
-                view.into_iter().collect()
-            }
-            _ => Vec::new(),
-        }
+    fn expired(&self, (card, auth): (Ix, i64)) -> Option<Fact> {
+        let card = self.tables.cards.get(card as usize)?.token.clone();
+        Some(Fact::HoldExpired { card, auth_code: auth_code(self.tables.partition, auth) })
+    }
+
+    fn view(&self, contract: &Contract, view: &View) -> Option<CardView> {
+        let card = self.tables.cards.get(view.card as usize)?;
+        let from = view.from as usize;
+        let figures = self.after.get(from..from + usize::from(view.figures)).unwrap_or_default();
+        Some(CardView {
+            card: card.token.clone(),
+            pan_masked: card.face.pan_masked.clone(),
+            vehicle: contract.vehicle(view.vehicle).map(|vehicle| vehicle.party.id.clone()),
+            group: contract.group(view.group).map(|group| group.party.id.clone()),
+            driver: contract.driver(view.driver).map(|driver| driver.party.id.clone()),
+            state: view.state,
+            headroom: figures.iter().filter_map(|figure| headroom(self.tables, contract, figure, None, &[])).collect(),
+        })
     }
 
     /// The answer, and the posting that follows from it.
@@ -296,25 +329,6 @@ pub(super) fn reused_order(idem: &IdempotencyKey) -> Fact {
     Fact::CommandRefused {
         code: Code::FmtKeyReused,
         message: format!("key {idem} was used before for another request"),
-    }
-}
-
-/// A card as people see it, with its limits at a moment.
-pub(super) fn view(
-    tables: &Tables,
-    contract: &Contract,
-    card: &Card,
-    state: CardState,
-    figures: &[Figure],
-) -> CardView {
-    CardView {
-        card: card.token.clone(),
-        pan_masked: card.face.pan_masked.clone(),
-        vehicle: contract.vehicle(card.vehicle).map(|vehicle| vehicle.party.id.clone()),
-        group: contract.group(card.group).map(|group| group.party.id.clone()),
-        driver: contract.driver(card.driver).map(|driver| driver.party.id.clone()),
-        state,
-        headroom: figures.iter().filter_map(|figure| headroom(tables, contract, figure, None, &[])).collect(),
     }
 }
 

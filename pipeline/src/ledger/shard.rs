@@ -14,6 +14,7 @@ use super::answers::{Answers, Figure, key_of};
 use super::calendar::Local;
 use super::decide::{Case, Effect, Scratch};
 use super::evolve::{self, Change, When, terminal_hash};
+use super::lines::{CodeIx, NO_CODE};
 use super::record::{self, Body, Done, Recording, Views};
 use super::state::{Card, Ix, Moment, NONE};
 use super::tables::{Tables, token_hash};
@@ -28,6 +29,8 @@ pub struct Shard {
     fence: Fence,
     last_request: Option<i64>,
     scratch: Scratch,
+    /// Of the items of the latest transaction of a known card.
+    pub(super) codes: Vec<(CodeIx, CodeIx)>,
     ahead: Vec<Likely>,
     /// Limits after the facts, of the outcomes of the present batch.
     after: Vec<Figure>,
@@ -70,6 +73,7 @@ impl Shard {
             fence: Fence::default(),
             last_request: None,
             scratch: Scratch::default(),
+            codes: Vec::new(),
             ahead: Vec::new(),
             after: Vec::new(),
         }
@@ -112,27 +116,23 @@ impl Shard {
     /// Decides the request at `offset` of `fuel.requests`; `None` when it was decided before.
     pub fn decide(&mut self, config: &Config, offset: i64, request: Request) -> Option<Outcome> {
         let mut batch = Batch::default();
-        self.decide_batch(config, std::iter::once((offset, request)), &mut batch);
+        self.decide_batch(config, vec![(offset, request)], &mut batch);
         self.outcomes(batch).pop()
     }
 
     /// Decides requests in order and appends what was done to `batch`, in figures. Requests that were decided before are
     /// left out. Call [`Shard::outcomes`] before the next batch.
-    pub fn decide_batch(
-        &mut self,
-        config: &Config,
-        requests: impl IntoIterator<Item = (i64, Request)>,
-        batch: &mut Batch,
-    ) {
+    pub fn decide_batch(&mut self, config: &Config, requests: Vec<(i64, Request)>, batch: &mut Batch) {
         if batch.0.is_empty() {
             self.after.clear();
         }
-        let mut requests = requests.into_iter().peekable();
+        batch.0.reserve(requests.len());
         let mut ahead = std::mem::take(&mut self.ahead);
-        while requests.peek().is_some() {
-            let part: Vec<(i64, Request)> = requests.by_ref().take(LOOK_AHEAD_MAX).collect();
-            self.look_ahead(&part, &mut ahead);
-            for ((offset, request), likely) in part.into_iter().zip(&ahead) {
+        let mut requests = requests.into_iter();
+        while !requests.as_slice().is_empty() {
+            let part = requests.as_slice();
+            self.look_ahead(part.get(..LOOK_AHEAD_MAX).unwrap_or(part), &mut ahead);
+            for ((offset, request), likely) in requests.by_ref().take(ahead.len()).zip(&ahead) {
                 if !self.decided(offset) {
                     batch.0.push(self.decide_one(config, offset, request, *likely));
                 }
@@ -162,6 +162,7 @@ impl Shard {
             if let Some(card) = self.tables.cards.get(likely.card as usize) {
                 sum ^= u64::from(card.plain) ^ card.purchases.len() as u64 ^ card.last_visit.get().cast_unsigned();
                 sum ^= u64::from(card.group) ^ card.rules.limits.len() as u64 ^ card.oldest_us.cast_unsigned();
+                sum ^= card.older.len() as u64 ^ u64::from(card.last_seen.is_some());
             }
             if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {
                 sum ^= contract.money.own.cast_unsigned() ^ contract.valid_to_us.cast_unsigned();
@@ -171,8 +172,13 @@ impl Shard {
         }
         for likely in ahead.iter() {
             if let Some(card) = self.tables.cards.get(likely.card as usize) {
-                sum = card.rules.limits.iter().fold(sum, |sum, counter| sum ^ counter.value.cast_unsigned());
-                sum ^= card.purchases.last().map_or(0, |purchase| purchase.auth.cast_unsigned());
+                for counter in &card.rules.limits {
+                    sum ^= counter.value.cast_unsigned() ^ u64::from(counter.limit) ^ u64::from(counter.plain);
+                }
+                for purchase in [card.purchases.front(), card.purchases.back()].into_iter().flatten() {
+                    sum ^= purchase.auth.cast_unsigned() ^ u64::from(purchase.visit);
+                }
+                sum ^= card.older.last().map_or(0, |month| month.key.month.cast_unsigned());
                 sum ^= u64::from(card.token.as_str().as_bytes().first().copied().unwrap_or(0));
             }
             if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {
@@ -206,11 +212,12 @@ impl Shard {
             request,
             contract,
             fingerprint: 0,
+            expired: Vec::new(),
             before: Vec::new(),
             body: Body::Nothing,
             after: Vec::new(),
             money: None,
-            views: Views::None,
+            views: Views::default(),
         };
         let moment = Moment { at, received_at };
         if origin.is_none_or(|origin| !self.watermarks.covers(origin)) {
@@ -253,7 +260,7 @@ impl Shard {
             }
             RequestBody::Tick(_) => {
                 self.let_time_pass(config, done, moment);
-                done.body = Body::Order(std::mem::take(&mut done.before));
+                done.body = Body::Nothing;
             }
         }
         if let Some(contract) = self.tables.contracts.get(done.contract as usize) {
@@ -274,32 +281,35 @@ impl Shard {
         if due > moment.at.get() || !config.believes(moment) {
             return;
         }
-        let Some(id) = self.tables.contracts.get(done.contract as usize).map(|contract| contract.id.clone()) else {
-            return;
-        };
-        let when = When { at: moment.at };
-        let mut facts = orders::due(&self.tables, done.contract, moment.at);
-        for fact in &facts {
-            evolve::fact(&mut self.tables, &id, when, fact);
+        let Some(contract) = self.tables.contracts.get(done.contract as usize) else { return };
+        let id = contract.id.clone();
+        done.expired = orders::expired(contract, moment.at);
+        for (card, auth) in &done.expired {
+            evolve::expire(&mut self.tables, *card, *auth);
         }
+        let when = When { at: moment.at };
         for _ in 0..orders::FEE_MONTHS_MAX {
             let Some(fees) = orders::fees(&self.tables, done.contract, moment.at) else { break };
             for fee in &fees {
                 evolve::fact(&mut self.tables, &id, when, fee);
             }
-            facts.extend(fees);
+            done.before.extend(fees);
         }
         evolve::review_due(&mut self.tables, done.contract);
-        done.views = Views::Full(views::of_facts(&mut self.tables, done.contract, moment.at, &facts));
-        done.before = facts;
+        let local = self.local(done.contract, moment.at);
+        for (card, _) in &done.expired {
+            let view = views::card(&self.tables, *card, (moment.at, local), &mut self.after);
+            view.into_iter().for_each(|view| done.views.put(view));
+        }
     }
 
     fn answer(&mut self, config: &Config, done: &mut Done, likely: Likely, moment: Moment) {
         let key = likely.key;
         let RequestBody::Transaction(transaction) = &done.request.body else { return };
+        self.codes.clear();
         for item in transaction.items.iter().take(wishes::ITEMS_MAX) {
-            self.tables.learn(&item.code);
-            item.group.as_ref().map(|group| self.tables.learn(group));
+            let code = self.tables.learn(&item.code);
+            self.codes.push((code, item.group.as_ref().map_or(NO_CODE, |group| self.tables.learn(group))));
         }
         let card_ix = match done.contract {
             NONE => None,
@@ -320,7 +330,8 @@ impl Shard {
         let local = self.local(done.contract, at);
         let mut scratch = std::mem::take(&mut self.scratch);
         let read = (config, &self.tables, &self.answers);
-        let case = Case::new(read, (done.contract, card_ix), transaction, (done.offset, moment, at, local));
+        let asked = (&**transaction, &*self.codes);
+        let case = Case::new(read, (done.contract, card_ix), asked, (done.offset, moment, at, local));
         if let Some(case) = case {
             let (vehicle, driver) = (case.vehicle, case.driver);
             let (decided, effect) = case.decide(&mut scratch);
@@ -347,7 +358,11 @@ impl Shard {
             let place = self.answers.keep(key, moment.received_at, done.fingerprint, Some((decided, figures)));
             done.body = Body::Answered { place, effect, replayed: false };
             if effect != Effect::Nothing {
-                let lows = alerts::watched(&self.tables, done.contract, figures);
+                let lows = if scratch.applied.iter().any(|limit| limit.watched) {
+                    alerts::watched(&self.tables, done.contract, figures)
+                } else {
+                    Vec::new()
+                };
                 evolve::transaction(&mut self.tables, config, change);
                 if let Some(contract) = self.tables.contracts.get(done.contract as usize) {
                     alerts::credit_line(before, contract.money, &mut done.after);
@@ -366,18 +381,12 @@ impl Shard {
         self.scratch = scratch;
     }
 
-    /// Shows the card of a transaction as it stands now, unless more cards are shown already.
+    /// Shows the card of a transaction as it stands now.
     fn view_card(&mut self, done: &mut Done, card_ix: Ix, at: TimestampUs) {
         let latest = self.tables.contracts.get(done.contract as usize).map_or(at, |contract| contract.latest.max(at));
         let local = self.local(done.contract, latest);
-        if let Views::Full(shown) = &mut done.views {
-            views::replace(&self.tables, done.contract, card_ix, (latest, local), shown);
-            return;
-        }
-        let from = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
-        let state = views::figures(&self.tables, done.contract, card_ix, (latest, local), &mut self.after);
-        let len = u8::try_from(self.after.len() - from as usize).unwrap_or(0);
-        done.views = Views::One { state, from, len };
+        let view = views::card(&self.tables, card_ix, (latest, local), &mut self.after);
+        view.into_iter().for_each(|view| done.views.put(view));
     }
 
     fn carry_out(&mut self, config: &Config, done: &mut Done, key: u128, moment: Moment) {
@@ -395,13 +404,11 @@ impl Shard {
         }
         let latest = self.tables.contracts.get(contract as usize).map_or(moment.at, |contract| contract.latest);
         let at = if config.believes(moment) { latest.max(moment.at) } else { latest };
-        let touched = views::of_facts(&mut self.tables, contract, at, &facts);
-        match &mut done.views {
-            Views::Full(shown) => {
-                shown.retain(|known| touched.iter().all(|view| view.card != known.card));
-                shown.extend(touched);
-            }
-            _ => done.views = Views::Full(touched),
+        let local = self.local(contract, at);
+        for fact in &facts {
+            let card = views::changed(&self.tables, contract, fact);
+            let view = card.and_then(|card| views::card(&self.tables, card, (at, local), &mut self.after));
+            view.into_iter().for_each(|view| done.views.put(view));
         }
         self.answers.keep(key, moment.received_at, done.fingerprint, None);
         done.body = Body::Order(facts);
@@ -467,4 +474,27 @@ pub(super) fn unknown(
         decided.rules_version = known.rules_version;
     }
     decided
+}
+#[test]
+fn sizes() {
+    use std::mem::size_of;
+    println!(
+        "request {} done {} decided {} answer {} change {} purchase {} card {} counter {} contract {} figure {} applied {} line {} lines {} fact {} transaction {} outcome {}",
+        size_of::<(i64, Request)>(),
+        size_of::<Done>(),
+        size_of::<super::answers::Decided>(),
+        size_of::<super::answers::Answer>(),
+        size_of::<Change>(),
+        size_of::<super::state::Purchase>(),
+        size_of::<Card>(),
+        size_of::<super::usage::Counter>(),
+        size_of::<super::state::Contract>(),
+        size_of::<Figure>(),
+        size_of::<super::decide::Applied>(),
+        size_of::<super::lines::Line>(),
+        size_of::<super::lines::Lines>(),
+        size_of::<Fact>(),
+        size_of::<Transaction>(),
+        size_of::<Outcome>()
+    );
 }

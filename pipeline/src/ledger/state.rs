@@ -4,7 +4,7 @@
 //! plain integers whose unit ends their name; they are checked where they enter. Invariants: a contract's `held_minor` is the
 //! sum of its open holds; `open_holds` names exactly those; every counter is the sum over the purchases of its scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use model::{
     Actor, Balance, Block, CardKind, CardToken, Closure, ContractId, Currency, Discount, Driver, Group, Holiday, Limit,
@@ -141,7 +141,7 @@ pub(super) struct Card {
     pub(super) plain: bool,
     pub(super) rules: Rules,
     /// By arrival.
-    pub(super) purchases: Vec<Purchase>,
+    pub(super) purchases: VecDeque<Purchase>,
     /// When the first of them arrived.
     pub(super) oldest_us: i64,
     /// The latest event time of an approved purchase at the station.
@@ -323,7 +323,7 @@ impl Card {
 
     /// Purchases stand in the order of their requests, which give them their authorizations.
     pub(super) fn place_of(&self, auth: i64) -> Option<usize> {
-        if self.purchases.last().is_none_or(|last| last.auth < auth) {
+        if self.purchases.back().is_none_or(|last| last.auth < auth) {
             return None;
         }
         self.purchases.binary_search_by_key(&auth, |purchase| purchase.auth).ok()

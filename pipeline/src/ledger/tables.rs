@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use model::{CardToken, ContractId, ProductCode, TimestampUs};
 
 use super::calendar::{self, Zone};
-use super::lines::{CodeIx, Lines, NO_CODE, Quantity, Selector};
+use super::lines::{CodeIx, Line, Lines, NO_CODE, Quantity, Selector};
 use super::state::{
     Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules, Setting,
 };
@@ -179,8 +179,8 @@ impl Tables {
         if card.purchases.is_empty() {
             card.oldest_us = now.get();
         }
-        assert!(card.purchases.last().is_none_or(|last| last.auth < purchase.auth), "requests come in order");
-        card.purchases.push(purchase);
+        assert!(card.purchases.back().is_none_or(|last| last.auth < purchase.auth), "requests come in order");
+        card.purchases.push_back(purchase);
         if card.oldest_us < now.get() - PURCHASES_KEPT_US || card.purchases.len() > PURCHASES_MAX {
             card.forget(now);
         }
@@ -378,42 +378,34 @@ impl Card {
     /// Turns the oldest purchases into sums by month.
     fn forget(&mut self, now: TimestampUs) {
         let before = now.plus_us(-PURCHASES_KEPT_US);
-        let mut gone = 0;
-        while let Some(purchase) = self.purchases.get(gone) {
-            let old = purchase.received_at < before || self.purchases.len() - gone > PURCHASES_MAX;
-            if gone == EVICTIONS_MAX || !old || purchase.state == PurchaseState::Held {
-                break;
-            }
-            gone += 1;
-        }
-        if gone == 0 {
-            return;
-        }
-        let oldest: Vec<Purchase> = self.purchases.drain(..gone).collect();
-        self.oldest_us = self.purchases.first().map_or(i64::MAX, |purchase| purchase.received_at.get());
-        for purchase in oldest {
-            if purchase.state == PurchaseState::Sold {
-                self.sum_up(&purchase);
+        for _ in 0..EVICTIONS_MAX {
+            let too_many = self.purchases.len() > PURCHASES_MAX;
+            let gone = self.purchases.pop_front_if(|purchase| {
+                (purchase.received_at < before || too_many) && purchase.state != PurchaseState::Held
+            });
+            match gone {
+                Some(purchase) if purchase.state == PurchaseState::Sold => self.sum_up(&purchase),
+                Some(_) => {}
+                None => break,
             }
         }
+        self.oldest_us = self.purchases.front().map_or(i64::MAX, |purchase| purchase.received_at.get());
     }
 
     fn sum_up(&mut self, purchase: &Purchase) {
-        let mut selectors = vec![Selector::All];
-        for line in purchase.lines.iter() {
-            for selector in [Selector::Group(line.group), Selector::Product(line.code)] {
-                let named = !matches!(selector, Selector::Group(NO_CODE) | Selector::Product(NO_CODE));
-                if named && !selectors.contains(&selector) {
-                    selectors.push(selector);
-                }
-            }
-        }
         let Purchase { group, vehicle, driver, offline, .. } = *purchase;
         let month = calendar::month(purchase.local.day);
-        for selector in selectors {
+        let of_line = |line: &Line| [Selector::Group(line.group), Selector::Product(line.code)];
+        for (place, selector) in [Selector::All].into_iter().chain(purchase.lines.iter().flat_map(of_line)).enumerate()
+        {
+            let named = !matches!(selector, Selector::Group(NO_CODE) | Selector::Product(NO_CODE));
+            let mut before = purchase.lines.iter().flat_map(of_line).take(place.saturating_sub(1));
+            if !named || before.any(|known| known == selector) {
+                continue;
+            }
             let Some(Quantity { ml, minor, .. }) = purchase.lines.sum_of(selector) else { continue };
             let key = MonthKey { month, selector, group, vehicle, driver, offline };
-            match self.older.iter_mut().find(|sum| sum.key == key) {
+            match self.older.iter_mut().rev().find(|sum| sum.key == key) {
                 Some(sum) => {
                     sum.ml = sum.ml.saturating_add(ml);
                     sum.minor = sum.minor.saturating_add(minor);

@@ -22,6 +22,7 @@ const ROLLING_KEPT_US: i64 = (ROLLING_SECS_MAX as i64 + 4 * 86_400) * model::MIC
 pub(super) struct Counter {
     pub(super) value: i64,
     newest: Bucket,
+    previous: Bucket,
     /// Its place among the limits of the contract: the words about it are there.
     pub(super) limit: u32,
     pub(super) selector: Selector,
@@ -31,6 +32,8 @@ pub(super) struct Counter {
     /// No schedule and no validity: nothing to look up.
     pub(super) plain: bool,
     pub(super) offline: bool,
+    /// Has an alert.
+    pub(super) watched: bool,
     rare: Option<Box<Rare>>,
 }
 
@@ -58,7 +61,6 @@ pub(super) struct Usage {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Rare {
-    previous: Bucket,
     rolling: Option<Rolling>,
     /// When a one-off limit began.
     since_us: i64,
@@ -126,6 +128,7 @@ impl Counter {
         Self {
             value: setting.value,
             newest: NEVER,
+            previous: NEVER,
             limit,
             selector,
             window,
@@ -133,7 +136,8 @@ impl Counter {
             mode: setting.mode,
             plain: setting.schedule.is_none() && setting.valid_from_us.is_none() && setting.valid_to_us.is_none(),
             offline: setting.offline,
-            rare: rare.then(|| Box::new(Rare { previous: NEVER, rolling, since_us })),
+            watched: setting.alert_left.is_some(),
+            rare: rare.then(|| Box::new(Rare { rolling, since_us })),
         }
     }
 
@@ -142,6 +146,7 @@ impl Counter {
         self.limit = limit;
         self.value = setting.value;
         self.mode = setting.mode;
+        self.watched = setting.alert_left.is_some();
         self.plain = setting.schedule.is_none() && setting.valid_from_us.is_none() && setting.valid_to_us.is_none();
         self
     }
@@ -162,10 +167,6 @@ impl Counter {
         }
     }
 
-    fn previous(&self) -> Bucket {
-        self.rare.as_ref().map_or(NEVER, |rare| rare.previous)
-    }
-
     /// What is used and held in the window; `None` when only the purchases themselves can tell.
     pub(super) fn usage(&self, period: i64) -> Option<Usage> {
         if period == self.newest.period {
@@ -177,11 +178,10 @@ impl Counter {
         if period > self.newest.period || self.window == CounterWindow::PerTransaction {
             return Some(Usage::default());
         }
-        let previous = self.previous();
-        if period == previous.period {
-            return Some(previous.usage);
+        if period == self.previous.period {
+            return Some(self.previous.usage);
         }
-        (period > previous.period).then(Usage::default)
+        (period > self.previous.period).then(Usage::default)
     }
 
     /// Takes in a change of one purchase. The schedule and the offline flag were matched before.
@@ -209,25 +209,17 @@ impl Counter {
     pub(super) fn add(&mut self, period: i64, change: Usage) {
         let fresh = Bucket { period, usage: Usage::default() };
         if period > self.newest.period {
-            if self.newest != NEVER {
-                let newest = self.newest;
-                self.rare_mut().previous = newest;
-            }
+            self.previous = self.newest;
             self.newest = fresh;
-        } else if period < self.newest.period && period > self.previous().period {
+        } else if period < self.newest.period && period > self.previous.period {
             // No purchase fell between the two: this window begins now.
-            self.rare_mut().previous = fresh;
+            self.previous = fresh;
         }
         if period == self.newest.period {
             self.newest.usage = self.newest.usage.plus(change);
-        } else if period == self.previous().period {
-            let previous = &mut self.rare_mut().previous;
-            previous.usage = previous.usage.plus(change);
+        } else if period == self.previous.period {
+            self.previous.usage = self.previous.usage.plus(change);
         }
-    }
-
-    fn rare_mut(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_with(|| Box::new(Rare { previous: NEVER, rolling: None, since_us: i64::MIN }))
     }
 
     /// What a purchase contributes.

@@ -2,34 +2,42 @@
 //!
 //! In: the state. Out: figures of a card's own limits in their present windows. Does not: decide; a view is for eyes.
 
-use model::{CardState, CardToken, CardView, Closure, Fact, TimestampUs};
+use model::{CardState, CardToken, Closure, Fact, TimestampUs};
 
 use super::answers::Figure;
 use super::calendar::Local;
-use super::record;
+use super::record::View;
 use super::state::{Card, Ix};
 use super::tables::{Holder, Tables};
 
-/// The figures of a card's own limits at a moment, and its state.
-pub(super) fn figures(
+/// A card at a moment; its limits are appended to `figures`.
+pub(super) fn card(
     tables: &Tables,
-    contract: Ix,
     card_ix: Ix,
     (at, local): (TimestampUs, Local),
     figures: &mut Vec<Figure>,
-) -> CardState {
-    let Some(card) = tables.cards.get(card_ix as usize) else { return CardState::Closed };
+) -> Option<View> {
+    let card = tables.cards.get(card_ix as usize)?;
+    let from = figures.len();
     for counter in &card.rules.limits {
         let period = counter.period(at, local);
         let usage = counter.usage(period);
-        let usage = usage.unwrap_or_else(|| tables.recount(contract, Holder::Card(card_ix), counter, period));
+        let usage = usage.unwrap_or_else(|| tables.recount(card.contract, Holder::Card(card_ix), counter, period));
         let (limit, value) = (counter.limit, counter.value);
         figures.push(Figure { limit, period, value, used: usage.used, held: usage.held });
     }
-    state(card, at)
+    Some(View {
+        card: card_ix,
+        group: card.group,
+        vehicle: card.vehicle,
+        driver: card.driver,
+        state: state(card, at),
+        figures: u8::try_from(figures.len() - from).unwrap_or(0),
+        from: u32::try_from(from).unwrap_or(u32::MAX),
+    })
 }
 
-fn state(card: &Card, at: TimestampUs) -> CardState {
+pub(super) fn state(card: &Card, at: TimestampUs) -> CardState {
     if card.plain {
         return CardState::Active;
     }
@@ -46,45 +54,12 @@ fn state(card: &Card, at: TimestampUs) -> CardState {
     }
 }
 
-/// The cards that facts of orders or of time changed, each once.
-pub(super) fn of_facts(tables: &mut Tables, contract_ix: Ix, at: TimestampUs, facts: &[Fact]) -> Vec<CardView> {
-    let mut touched: Vec<CardToken> = Vec::new();
-    for card in facts.iter().filter_map(|fact| changed(tables, contract_ix, fact)) {
-        if !touched.contains(&card) {
-            touched.push(card);
-        }
-    }
-    let zone = tables.contracts.get(contract_ix as usize).map_or(0, |contract| contract.zone);
-    let local = tables.zones.get_mut(usize::from(zone)).map_or_else(Local::default, |zone| zone.local_now(at));
-    let mut views = Vec::new();
-    for token in touched {
-        if let Some(card) = tables.card(contract_ix, &token) {
-            replace(tables, contract_ix, card, (at, local), &mut views);
-        }
-    }
-    views
+/// The card that the fact of an order changed.
+pub(super) fn changed(tables: &Tables, contract_ix: Ix, fact: &Fact) -> Option<Ix> {
+    tables.card(contract_ix, &named(tables, contract_ix, fact)?)
 }
 
-/// Puts a card's view in the place of an older one.
-pub(super) fn replace(
-    tables: &Tables,
-    contract_ix: Ix,
-    card_ix: Ix,
-    moment: (TimestampUs, Local),
-    views: &mut Vec<CardView>,
-) {
-    let (Some(contract), Some(card)) = (tables.contracts.get(contract_ix as usize), tables.cards.get(card_ix as usize))
-    else {
-        return;
-    };
-    let mut own = Vec::new();
-    let state = figures(tables, contract_ix, card_ix, moment, &mut own);
-    let view = record::view(tables, contract, card, state, &own);
-    views.retain(|known| known.card != view.card);
-    views.push(view);
-}
-
-fn changed(tables: &Tables, contract_ix: Ix, fact: &Fact) -> Option<CardToken> {
+fn named(tables: &Tables, contract_ix: Ix, fact: &Fact) -> Option<CardToken> {
     match fact {
         Fact::CardIssued { card, .. }
         | Fact::CardBlocked { card, .. }

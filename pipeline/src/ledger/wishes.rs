@@ -9,7 +9,7 @@ use model::{
 };
 
 use super::decide::{Applied, Case};
-use super::lines::{Line, NO_CODE, Selector};
+use super::lines::{CodeIx, Line, NO_CODE, Selector};
 use super::state::{Contract, minor};
 
 /// Lines of one receipt.
@@ -37,7 +37,8 @@ pub(super) fn read(case: &Case<'_>, lines: &mut Vec<Line>) -> Result<(), Malform
     let (mut ml_sum, mut minor_sum) = (Millilitres::ZERO, MinorUnits::ZERO);
     for (place, item) in items.iter().enumerate() {
         let filled = fill_up && place == 0;
-        let line = read_item(case, item, filled, asking)?;
+        let codes = case.codes.get(place).copied().unwrap_or((NO_CODE, NO_CODE));
+        let line = read_item(case, item, codes, filled, asking)?;
         let ml = Millilitres::new(u64::try_from(line.ml).unwrap_or(u64::MAX)).map_err(|_| Malformed::OutOfRange)?;
         ml_sum = ml_sum.plus(ml).map_err(|_| Malformed::OutOfRange)?;
         minor_sum = minor_sum.plus(minor(line.minor)).map_err(|_| Malformed::OutOfRange)?;
@@ -59,7 +60,13 @@ pub(super) fn asks(kind: TransactionKind) -> bool {
     )
 }
 
-fn read_item(case: &Case<'_>, item: &Item, filled: bool, asking: bool) -> Result<Line, Malformed> {
+fn read_item(
+    case: &Case<'_>,
+    item: &Item,
+    (code, group): (CodeIx, CodeIx),
+    filled: bool,
+    asking: bool,
+) -> Result<Line, Malformed> {
     let contract = case.contract;
     let currency = contract.currency;
     let amount = item.amount_minor;
@@ -69,8 +76,6 @@ fn read_item(case: &Case<'_>, item: &Item, filled: bool, asking: bool) -> Result
     if asking && item.price_e4 == PriceE4::default() {
         return Err(Malformed::NoPrice);
     }
-    let code = case.tables.code(&item.code);
-    let group = item.group.as_ref().map_or(NO_CODE, |group| case.tables.code(group));
     let mut line = Line {
         code,
         group,
