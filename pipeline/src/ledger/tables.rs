@@ -18,6 +18,11 @@ use super::usage::{Amounts, Counted, Counter, Usage};
 pub(super) const PURCHASES_KEPT_US: i64 = 35 * 86_400 * model::MICROS_PER_SECOND;
 /// Purchases that one card remembers, whatever the time: the oldest become sums.
 const PURCHASES_MAX: usize = 4_096;
+/// Sums of single months are kept so long, longer than any window of the calendar; what is older counts for limits without
+/// an end only.
+const MONTHS_KEPT: i64 = 14;
+/// The month of all that is older.
+pub(super) const LONG_AGO: i64 = i64::MIN;
 /// Purchases that become sums with one new purchase.
 const EVICTIONS_MAX: usize = 4;
 
@@ -384,7 +389,7 @@ impl Card {
                 (purchase.received_at < before || too_many) && purchase.state != PurchaseState::Held
             });
             match gone {
-                Some(purchase) if purchase.state == PurchaseState::Sold => self.sum_up(&purchase),
+                Some(purchase) if purchase.state == PurchaseState::Sold => self.sum_up(&purchase, now),
                 Some(_) => {}
                 None => break,
             }
@@ -392,9 +397,12 @@ impl Card {
         self.oldest_us = self.purchases.front().map_or(i64::MAX, |purchase| purchase.received_at.get());
     }
 
-    fn sum_up(&mut self, purchase: &Purchase) {
+    fn sum_up(&mut self, purchase: &Purchase, now: TimestampUs) {
         let Purchase { group, vehicle, driver, offline, .. } = *purchase;
-        let month = calendar::month(purchase.local.day);
+        let today = i32::try_from(now.get().div_euclid(86_400 * model::MICROS_PER_SECOND)).unwrap_or(0);
+        let oldest = calendar::month(today) - MONTHS_KEPT;
+        let bucket = |month: i64| if month < oldest { LONG_AGO } else { month };
+        let month = bucket(calendar::month(purchase.local.day));
         let of_line = |line: &Line| [Selector::Group(line.group), Selector::Product(line.code)];
         for (place, selector) in [Selector::All].into_iter().chain(purchase.lines.iter().flat_map(of_line)).enumerate()
         {
@@ -411,9 +419,30 @@ impl Card {
                     sum.minor = sum.minor.saturating_add(minor);
                     sum.purchases = sum.purchases.saturating_add(1);
                 }
-                None => self.older.push(MonthSum { key, ml, minor, purchases: 1 }),
+                None => {
+                    self.join_months(bucket);
+                    self.older.push(MonthSum { key, ml, minor, purchases: 1 });
+                }
             }
         }
+    }
+
+    /// Months that go into one bucket become one sum.
+    fn join_months(&mut self, bucket: impl Fn(i64) -> i64) {
+        let mut joined: Vec<MonthSum> = Vec::with_capacity(self.older.len() + 1);
+        for mut sum in self.older.drain(..) {
+            sum.key.month = bucket(sum.key.month);
+            let old = sum.key.month == LONG_AGO;
+            match joined.iter_mut().take_while(|_| old).find(|known| known.key == sum.key) {
+                Some(known) => {
+                    known.ml = known.ml.saturating_add(sum.ml);
+                    known.minor = known.minor.saturating_add(sum.minor);
+                    known.purchases = known.purchases.saturating_add(sum.purchases);
+                }
+                None => joined.push(sum),
+            }
+        }
+        self.older = joined;
     }
 }
 

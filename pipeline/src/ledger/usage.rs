@@ -10,6 +10,7 @@ use model::{CalendarUnit, LimitMode, Measure, TimestampUs, WeekStart, Window};
 
 use super::calendar::{self, Local};
 use super::lines::{Lines, Selector};
+use super::tables::LONG_AGO;
 
 /// Longest rolling window, and how long single purchases are remembered behind it.
 pub(super) const ROLLING_SECS_MAX: u32 = 31 * 86_400;
@@ -253,6 +254,8 @@ impl Counter {
     /// Sums of months as sums of this limit's windows; nothing for windows shorter than a month.
     pub(super) fn periods_of(&self, months: &[(i64, Usage)]) -> Vec<(i64, Usage)> {
         let window = |month: i64| match self.window {
+            CounterWindow::Lifetime => Some(0),
+            _ if month == LONG_AGO => None,
             CounterWindow::Calendar(CalendarUnit::Month, count, _) => Some(month.div_euclid(i64::from(count))),
             CounterWindow::Calendar(CalendarUnit::Quarter, count, _) => {
                 Some(month.div_euclid(3).div_euclid(i64::from(count)))
@@ -260,7 +263,6 @@ impl Counter {
             CounterWindow::Calendar(CalendarUnit::Year, count, _) => {
                 Some(month.div_euclid(12).div_euclid(i64::from(count)))
             }
-            CounterWindow::Lifetime => Some(0),
             _ => None,
         };
         let mut periods: Vec<(i64, Usage)> =
