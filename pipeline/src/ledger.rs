@@ -8,8 +8,10 @@
 mod admission;
 mod alerts;
 mod answers;
+mod auth_code;
 mod calendar;
 mod decide;
+mod due;
 mod evolve;
 pub mod explain;
 mod fingerprint;
