@@ -31,7 +31,7 @@ pub(super) fn topped_up(contract: &mut Contract, amount: MinorUnits, reference: 
 
 pub(super) fn register_line(contract: &mut Contract, line: &RegisterLine, outcome: RegisterOutcome) {
     let books = contract.books_mut();
-    books.register_lines.insert(line.reference.clone(), line.amount_minor.get());
+    books.register_lines.insert(line.reference.clone(), line.clone());
     let state = match outcome {
         RegisterOutcome::Matched => TopUpState::RegisterMatched,
         RegisterOutcome::AmountDiffers => TopUpState::AmountDiffers,

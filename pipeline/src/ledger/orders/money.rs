@@ -28,19 +28,40 @@ impl Order<'_> {
             return Err(invalid("a top-up must be more than zero"));
         }
         self.in_range(amount_minor.get())?;
-        at_most(self.contract.books.as_ref().map_or(0, |books| books.top_ups.len()), TOP_UPS_MAX, "top-ups")?;
         let reference = words("reference", reference)?;
-        one(Fact::ToppedUp { amount_minor, reference, payer: payer.cloned() })
+        let books = self.contract.books.as_deref();
+        if let Some(first) = books.and_then(|books| books.top_ups.get(&reference)) {
+            let named = if reference.is_empty() { "without a reference".to_owned() } else { reference };
+            let message = format!("top-up {named} was credited at {} already", first.at);
+            return Err(Refusal(Code::TopUpExists, message));
+        }
+        at_most(books.map_or(0, |books| books.top_ups.len()), TOP_UPS_MAX, "top-ups")?;
+        // The register may have shown the payment before anybody knew whose it was.
+        let shown = books.and_then(|books| books.register_lines.get(&reference)).map(|line| {
+            let same = line.amount_minor == amount_minor;
+            let outcome = if same { RegisterOutcome::Matched } else { RegisterOutcome::AmountDiffers };
+            Fact::RegisterMatched { line: line.clone(), outcome, credited_minor: Some(amount_minor) }
+        });
+        let mut facts = vec![Fact::ToppedUp { amount_minor, reference, payer: payer.cloned() }];
+        facts.extend(shown);
+        Ok(facts)
     }
 
     pub(super) fn match_register(&self, line: &RegisterLine) -> Facts {
+        if let Some(currency) = line.currency {
+            self.same_currency(currency)?;
+        }
         let line = RegisterLine { reference: words("reference", &line.reference)?, ..line.clone() };
         let empty = Books::default();
         let books = self.contract.books.as_deref().unwrap_or(&empty);
         at_most(books.register_lines.len(), TOP_UPS_MAX, "register lines")?;
         let credited = books.top_ups.get(&line.reference);
         let outcome = match credited {
-            _ if books.register_lines.get(&line.reference) == Some(&line.amount_minor.get()) => {
+            _ if books
+                .register_lines
+                .get(&line.reference)
+                .is_some_and(|known| known.amount_minor == line.amount_minor) =>
+            {
                 RegisterOutcome::Repeated
             }
             None => RegisterOutcome::UnknownPayer,
