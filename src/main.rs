@@ -9,6 +9,7 @@ mod flows;
 mod owner;
 mod priority;
 mod reading;
+mod register;
 mod serve;
 
 use std::io::IsTerminal;
@@ -48,6 +49,8 @@ enum Command {
     Explain(explain::Options),
     /// Prove from the ledger that every account adds up, and show what is open with the bank
     Audit(audit::Options),
+    /// Match top-ups with the bank's register from a CSV file
+    Register(register::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
     Clickhouse(clickhouse::Options),
 }
@@ -151,6 +154,7 @@ fn run() -> anyhow::Result<bool> {
         Command::Serve(serve) => runtime()?.block_on(run_serve(serve))?,
         Command::Explain(options) => explain::run(&options)?,
         Command::Audit(options) => return audit::run(&options),
+        Command::Register(options) => return register::run(&options),
         Command::Clickhouse(options) => clickhouse::run(&options)?,
     }
     Ok(true)
