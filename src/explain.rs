@@ -5,32 +5,22 @@
 //! running Forecourt, only its Kafka.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
-use ingest::{From, LogReader};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::{
     CardEntry, CardToken, ContractId, CountryCode, Entry, Fact, Item, LedgerBody, LedgerRecord, LogSettings,
-    Millilitres, Outcome, PartitionId, PriceE4, ProductCode, Prompts, RegionId, SiteId, SoldItem, TimestampUs, Topic,
-    Unit,
+    Millilitres, Outcome, PriceE4, ProductCode, Prompts, RegionId, SiteId, SoldItem, TimestampUs, Topic, Unit,
 };
 use pipeline::ledger::explain::{Explanation, Language, Question};
 use pipeline::ledger::shard::Shard;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::config::Config;
 use crate::owner::now;
+use crate::reading::{Kafka, Progress, reachable, read_all};
 
-const BATCH_MAX: usize = 8192;
-const WAIT: Duration = Duration::from_millis(100);
-const ANSWER_MAX: Duration = Duration::from_secs(5);
-const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Products that are remembered for their price: a partition that sells more is asked with --price.
 const PRODUCTS_MAX: usize = 4096;
 
@@ -81,12 +71,8 @@ pub(crate) struct Options {
     /// The language of the answer
     #[arg(long, value_enum, default_value_t = Lang::En)]
     lang: Lang,
-    /// Kafka's address
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "config")]
-    bootstrap: Option<String>,
-    /// Take Kafka's address and the rules from this TOML file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    kafka: Kafka,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -113,13 +99,7 @@ enum When {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut config = match &options.config {
-        Some(file) => Config::read(file)?,
-        None => Config::default(),
-    };
-    if let Some(bootstrap) = &options.bootstrap {
-        config.kafka.bootstrap.clone_from(bootstrap);
-    }
+    let config = options.kafka.config()?;
     let card = CardToken::new(&options.card).with_context(|| format!("{:?} is no card token", options.card))?;
     let log = reachable(config.log())?;
     let contract = contract_of(&log, &card)?;
@@ -127,20 +107,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let explanation = known.answer(&config, contract, &card, options)?;
     print!("{}", explanation.in_words(options.lang.into()));
     Ok(())
-}
-
-/// The logs with as many partitions as they have.
-fn reachable(mut log: LogSettings) -> anyhow::Result<LogSettings> {
-    let topic = log.topic_name(Topic::Ledger);
-    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &log.bootstrap).create()?;
-    let metadata = client
-        .fetch_metadata(Some(&topic), ANSWER_MAX)
-        .with_context(|| format!("Kafka at {} does not answer; name another with --bootstrap", log.bootstrap))?;
-    let partitions =
-        metadata.topics().iter().find(|known| known.name() == topic).map_or(0, |known| known.partitions().len());
-    ensure!(partitions > 0, "Kafka at {} has no topic {topic}", log.bootstrap);
-    log.partitions = i32::try_from(partitions)?;
-    Ok(log)
 }
 
 fn contract_of(log: &LogSettings, card: &CardToken) -> anyhow::Result<ContractId> {
@@ -191,7 +157,7 @@ impl Known {
             Some(When::Moment(at)) => Some(at),
             _ => None,
         };
-        let mut progress = Progress::new();
+        let mut progress = Progress::of(log, &[(Topic::Ledger, partition)])?;
         read_all(log, Topic::Ledger, partition, |offset, payload| {
             let record: LedgerRecord = serde_json::from_slice(payload).with_context(|| {
                 format!(
@@ -314,58 +280,7 @@ fn on_the_wall(wall: DateTime, zone: &str) -> anyhow::Result<TimestampUs> {
     Ok(TimestampUs::from_micros(at.timestamp().as_microsecond()))
 }
 
-/// Every record of a partition up to its end of now, for as long as `take` wants more.
-fn read_all(
-    log: &LogSettings,
-    topic: Topic,
-    partition: PartitionId,
-    mut take: impl FnMut(i64, &[u8]) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let mut reader = LogReader::open(log, &[(topic, partition, From::Beginning)])?;
-    let mut batch = Vec::new();
-    loop {
-        let ends = reader.caught_up(topic, partition);
-        reader.read(BATCH_MAX, if ends { Duration::ZERO } else { WAIT }, &mut batch)?;
-        for message in batch.drain(..) {
-            // A compacted topic may hold a key whose record was taken away.
-            let Some(payload) = &message.payload else { continue };
-            if !take(message.offset, payload)? {
-                return Ok(());
-            }
-        }
-        if ends {
-            return Ok(());
-        }
-    }
-}
-
-/// How far it has come, on a terminal.
-struct Progress {
-    shown: bool,
-    records: u64,
-    told: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { shown: false, records: 0, told: Instant::now() }
-    }
-    fn record(&mut self) {
-        self.records += 1;
-        if self.records.is_multiple_of(1024) && self.told.elapsed() > TOLD_EVERY && std::io::stderr().is_terminal() {
-            self.told = Instant::now();
-            self.shown = true;
-            eprint!("\rreading the ledger: {} records", self.records);
-        }
-    }
-    fn end(&self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
-impl std::convert::From<Lang> for Language {
+impl From<Lang> for Language {
     fn from(lang: Lang) -> Self {
         match lang {
             Lang::En => Self::English,
@@ -375,7 +290,7 @@ impl std::convert::From<Lang> for Language {
     }
 }
 
-impl std::convert::From<Reading> for Entry {
+impl From<Reading> for Entry {
     fn from(reading: Reading) -> Self {
         match reading {
             Reading::Chip => Self::Chip,

@@ -1,5 +1,6 @@
 //! The binary: command line, configuration, wiring, the engines that it brings, shutdown. No domain code.
 
+mod audit;
 mod clickhouse;
 mod config;
 mod engines;
@@ -7,6 +8,8 @@ mod explain;
 mod flows;
 mod owner;
 mod priority;
+mod reading;
+mod register;
 mod serve;
 
 use std::io::IsTerminal;
@@ -44,6 +47,10 @@ enum Command {
     Serve(Serve),
     /// Say why a purchase with a card would pass or fail, from what the ledger holds
     Explain(explain::Options),
+    /// Prove from the ledger that every account adds up, and show what is open with the bank
+    Audit(audit::Options),
+    /// Match top-ups with the bank's register from a CSV file
+    Register(register::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
     Clickhouse(clickhouse::Options),
 }
@@ -111,7 +118,9 @@ fn speed(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What is wrong was said.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("forecourt: {error:#}");
             ExitCode::FAILURE
@@ -119,7 +128,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<()> {
+/// False when the command did what it was asked to, and found that something is wrong.
+fn run() -> anyhow::Result<bool> {
     let arguments = Arguments::parse();
     // A part that dies alone would leave wrong sums: all ends, and a restart replays.
     let report = std::panic::take_hook();
@@ -136,16 +146,18 @@ fn run() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     match arguments.command {
-        Command::Demo(demo) => runtime()?.block_on(run_demo(demo)),
+        Command::Demo(demo) => runtime()?.block_on(run_demo(demo))?,
         Command::Serve(Serve { config: Some(file), check: true, .. }) => {
             Config::read(&file)?;
             println!("{} is valid", file.display());
-            Ok(())
         }
-        Command::Serve(serve) => runtime()?.block_on(run_serve(serve)),
-        Command::Explain(options) => explain::run(&options),
-        Command::Clickhouse(options) => clickhouse::run(&options),
+        Command::Serve(serve) => runtime()?.block_on(run_serve(serve))?,
+        Command::Explain(options) => explain::run(&options)?,
+        Command::Audit(options) => return audit::run(&options),
+        Command::Register(options) => return register::run(&options),
+        Command::Clickhouse(options) => clickhouse::run(&options)?,
     }
+    Ok(true)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -1,4 +1,4 @@
-//! Bytes in: what terminals, the back office and tank gauges send becomes typed, keyed, durable records.
+//! Bytes in: what terminals, the back office, tank gauges and banks send becomes typed values, keyed, durable records.
 //!
 //! In: MQTT publishes; records of `fuel.transactions`, `fuel.commands`, `fuel.cards`; any other log through [`LogReader`].
 //! Out: `fuel.requests`, `fuel.readings`, `fuel.rejected`.
@@ -12,6 +12,7 @@ pub mod decode;
 mod kafka;
 mod log_reader;
 pub mod mqtt;
+pub mod register;
 mod rejected;
 pub mod route;
 

@@ -67,7 +67,8 @@ pub enum Command {
     TopUp {
         amount_minor: MinorUnits,
         currency: Currency,
-        /// The acquirer's or the payment order's own: the bank's register shows it again.
+        /// The acquirer's or the payment order's own: the bank's register shows it again. A contract's top-ups each have
+        /// another one.
         reference: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         payer: Option<Payer>,

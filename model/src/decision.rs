@@ -134,6 +134,8 @@ pub enum Code {
     PostedForced,
     ContractExists,
     CardExists,
+    /// A top-up with this reference was credited before.
+    TopUpExists,
     /// A time zone that is not in the IANA list.
     TimeZoneUnknown,
     LimitUnknown,

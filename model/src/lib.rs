@@ -7,6 +7,7 @@
 //! Wire conventions: enums with content are externally tagged (`{"top_up": {…}}`), field names carry their unit
 //! (`_ml`, `_minor`, `_us`, `_e4`, `_mm`, `_dc`), absent optional fields are left out or `null`, unknown fields are ignored.
 
+pub mod books;
 mod card_table;
 mod command;
 mod decision;

@@ -25,7 +25,7 @@ pub struct Limit {
     pub schedule: Option<Schedule>,
     #[serde(default, skip_serializing_if = "LimitMode::is_decline")]
     pub mode: LimitMode,
-    /// Say so once per window when no more than this is left; in the unit of `value`.
+    /// Say so each time what is left falls to this or below, again after it had risen above; in the unit of `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert_left: Option<i64>,
     /// Before this moment the limit does not apply.

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MinorUnits, ProductSelector};
+use crate::{Currency, MinorUnits, ProductSelector};
 
 /// Who paid, as the bank knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,9 @@ pub struct RegisterLine {
     /// The acquirer's or the payment order's reference, as the top-up carries it.
     pub reference: String,
     pub amount_minor: MinorUnits,
+    /// Absent: the contract's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     #[serde(default)]
     pub payer: Payer,
 }

@@ -8,8 +8,10 @@
 mod admission;
 mod alerts;
 mod answers;
+mod auth_code;
 mod calendar;
 mod decide;
+mod due;
 mod evolve;
 pub mod explain;
 mod fingerprint;
@@ -185,6 +187,6 @@ pub enum Output {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 // `expect!` goes by value: a check reads best that way.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::needless_pass_by_value))]
 
+pub mod audit;
 pub mod ledger;
 pub mod stations;
 pub mod worker;

@@ -82,6 +82,7 @@ fn phrase(
             date: date(clauses.after("of").ok_or("a register line has a banking day")?)?,
             reference: reference.to_owned(),
             amount_minor: money(amount, terms.currency)?,
+            currency: clauses.after("in").map(currency).transpose()?,
             payer: payer(clauses).unwrap_or_default(),
         })
     } else if let Some(amount) = after("credit line ") {

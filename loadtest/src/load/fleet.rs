@@ -67,7 +67,7 @@ impl Fleet {
                     holding: None,
                     week_start: WeekStart::Monday,
                 },
-                top_up(money)?,
+                top_up(money, &format!("{}-opening", self.run))?,
                 // The rules are worked out, but do not turn the load into declines.
                 Command::SetRule { rule: FraudRule::Velocity, mode: RuleMode::Flag },
                 Command::SetRule { rule: FraudRule::ImpossibleTravel, mode: RuleMode::Flag },
@@ -116,11 +116,12 @@ impl Fleet {
     }
 }
 
-pub(crate) fn top_up(minor: i64) -> anyhow::Result<Command> {
+/// A contract's top-ups each need a reference of their own.
+pub(crate) fn top_up(minor: i64, reference: &str) -> anyhow::Result<Command> {
     Ok(Command::TopUp {
         amount_minor: MinorUnits::new(minor)?,
         currency: CURRENCY,
-        reference: "load".into(),
+        reference: reference.into(),
         payer: None,
     })
 }

@@ -114,8 +114,9 @@ impl<'a> Traffic<'a> {
         let poor: Vec<usize> = (0..self.fleet.contracts.len()).filter(|index| self.fleet.is_poor(*index)).collect();
         let contract = if poor.is_empty() { 0 } else { poor[self.rng.random_range(0..poor.len())] };
         let id = &self.fleet.contracts[contract];
-        let mut order = self.fleet.order("unused", at, id, top_up(POOR_TOP_UP_MINOR)?)?;
-        order.idem = self.key(n)?;
+        let key = self.key(n)?;
+        let mut order = self.fleet.order("unused", at, id, top_up(POOR_TOP_UP_MINOR, key.as_str())?)?;
+        order.idem = key;
         Ok(Outgoing {
             topic: Topic::Commands,
             partition: self.log.partition_of(id.as_str()).0,

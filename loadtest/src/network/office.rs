@@ -52,15 +52,15 @@ impl World {
             0..5 => return self.order(contract, "register", Command::CloseRegister { date }),
             5..7 => {
                 let reference = format!("{reference}-unreadable");
-                let line =
-                    RegisterLine { date, reference, amount_minor: MinorUnits::new(minor)?, payer: Payer::default() };
+                let (amount_minor, payer) = (MinorUnits::new(minor)?, Payer::default());
+                let line = RegisterLine { date, reference, amount_minor, currency: None, payer };
                 return self.order(contract, "register", Command::MatchRegister(line));
             }
             _ => {}
         }
         let shown = if self.rng.random_ratio(1, 25) { minor - minor / 50 } else { minor };
         let payer = self.payer(contract);
-        let line = RegisterLine { date, reference, amount_minor: MinorUnits::new(shown)?, payer };
+        let line = RegisterLine { date, reference, amount_minor: MinorUnits::new(shown)?, currency: None, payer };
         self.order(contract, "register", Command::MatchRegister(line))
     }
 

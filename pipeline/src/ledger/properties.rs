@@ -12,14 +12,15 @@ use std::collections::{BTreeMap, HashMap};
 use model::{
     Actor, AuthCode, CardToken, Code, Command, ContractId, Currency, Decision, Fact, FraudRule, IdempotencyKey,
     LedgerBody, LedgerRecord, Location, MICROS_PER_MINUTE, Millilitres, MinorUnits, MonthlyFee, Original, Outcome,
-    PartitionId, Request, RequestBody, RuleMode, SoldItem, Tick, TimestampUs, Transaction, TransactionKind, Verdict,
-    WeekStart,
+    PartitionId, Payer, RegisterLine, Request, RequestBody, RuleMode, SoldItem, Tick, TimestampUs, Transaction,
+    TransactionKind, Verdict, WeekStart,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::shard::Shard;
 use super::{Config, samples};
+use crate::audit::Audit;
 
 /// 2026-01-28T08:00:00Z: a month ends soon after.
 const START_US: i64 = 1_769_587_200_000_000;
@@ -48,11 +49,27 @@ enum Act {
     Adjust(i64),
     Fee(i64),
     Bill,
+    /// A line of the bank's register for the top-up so many steps back, by so much more than it was.
+    Line {
+        back: usize,
+        more: i64,
+    },
+    CloseRegister,
     Limit(Option<u64>, Option<i64>),
     Block(bool),
     Rule(FraudRule, RuleMode),
-    Ask { kind: TransactionKind, ml: u64, fill_up: bool, partial_ok: bool, place: Option<i32> },
-    Follow { kind: TransactionKind, ml: u64, back: usize },
+    Ask {
+        kind: TransactionKind,
+        ml: u64,
+        fill_up: bool,
+        partial_ok: bool,
+        place: Option<i32>,
+    },
+    Follow {
+        kind: TransactionKind,
+        ml: u64,
+        back: usize,
+    },
     Tick,
 }
 
@@ -83,6 +100,9 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (-100_000_i64..100_000).prop_map(Act::Adjust),
         1 => (0_i64..1_000).prop_map(Act::Fee),
         1 => Just(Act::Bill),
+        2 => (1_usize..8, prop_oneof![3 => Just(0_i64), 1 => -3_i64..3])
+            .prop_map(|(back, more)| Act::Line { back, more }),
+        1 => Just(Act::CloseRegister),
         1 => (prop::option::of(0_u64..200_000), prop::option::of(0_i64..1_000_000)).prop_map(|(ml, minor)| Act::Limit(ml, minor)),
         1 => any::<bool>().prop_map(Act::Block),
         1 => (rule, mode).prop_map(|(rule, mode)| Act::Rule(rule, mode)),
@@ -141,13 +161,29 @@ fn body(steps: &[Step], number: usize, at: TimestampUs) -> RequestBody {
     let litres = |ml: u64| vec![samples::item(Some(Millilitres::new(ml).unwrap()))];
     let actor = Actor::Client;
     let command = match act {
-        Act::TopUp(amount) => {
-            Command::TopUp { amount_minor: minor(*amount), currency, reference: String::new(), payer: None }
-        }
+        Act::TopUp(amount) => Command::TopUp {
+            amount_minor: minor(*amount),
+            currency,
+            reference: reference(*amount, number),
+            payer: None,
+        },
         Act::Credit(amount) => Command::SetCreditLine { amount_minor: minor(*amount), currency },
         Act::Adjust(amount) => Command::Adjust { amount_minor: minor(*amount), currency, reason },
         Act::Fee(amount) => Command::SetMonthlyFee(MonthlyFee { name: "service".into(), amount_minor: minor(*amount) }),
         Act::Bill => Command::Bill { number: idem.clone() },
+        Act::Line { back, more } => {
+            // Of a top-up that came, or will come with a later step, or never.
+            let earlier = number.checked_sub(*back).unwrap_or(number + back);
+            let amount = match steps.get(earlier).map(|step| &step.act) {
+                Some(Act::TopUp(amount)) => *amount,
+                _ => 100,
+            };
+            let amount_minor = minor((amount + more).clamp(1, AMOUNT_MAX));
+            let (reference, date) = (reference(amount, earlier), day(at));
+            let line = RegisterLine { date, reference, amount_minor, currency: None, payer: Payer::default() };
+            Command::MatchRegister(line)
+        }
+        Act::CloseRegister => Command::CloseRegister { date: day(at) },
         Act::Limit(ml, amount) => Command::SetDailyLimit {
             card: token,
             daily_ml: ml.map(|ml| Millilitres::new(ml).unwrap()),
@@ -182,6 +218,16 @@ fn body(steps: &[Step], number: usize, at: TimestampUs) -> RequestBody {
         Act::Tick => return RequestBody::Tick(Tick { idem: IdempotencyKey::new(&idem).unwrap(), at_us: at }),
     };
     RequestBody::Command(Box::new(samples::order(&idem, &contract(*index), at, command)))
+}
+
+/// Nearly all top-ups have a reference of their own.
+fn reference(amount: i64, number: usize) -> String {
+    if amount % 16 == 0 { "the same".to_owned() } else { format!("PAY-{number}") }
+}
+
+fn day(at: TimestampUs) -> jiff::civil::Date {
+    let at = jiff::Timestamp::from_microsecond(at.get()).unwrap();
+    at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// The same requests with repeats between them, in an order that keeps each origin partition's order of first sight.
@@ -224,14 +270,20 @@ fn run(requests: &[Request]) -> Run {
     let mut records = vec![serde_json::to_string(&takeover()).unwrap()];
     let mut outcomes = Vec::new();
     let mut books = Books::default();
+    let mut audit = Audit::new(PartitionId(0), config.key_retention_us, None);
+    audit.take(0, &takeover());
     for (offset, request) in (0_i64..).zip(requests) {
         let outcome = shard.decide(&config, offset, request.clone()).expect("a new offset");
         assert_eq!(shard.decide(&config, offset, request.clone()), None, "an offset was decided twice");
         books.enter(&outcome);
         let record = LedgerRecord { v: 1, epoch: 0, body: LedgerBody::Outcome(outcome.clone()) };
+        audit.take(offset + 1, &record);
         records.push(serde_json::to_string(&record).unwrap());
         outcomes.push(outcome);
     }
+    // Double entry says the same: every posting balances, and every recorded balance equals the accounts.
+    let report = audit.finish();
+    assert!(report.balances(), "{}", report.in_words());
     Run { shard, records, outcomes }
 }
 

@@ -8,7 +8,7 @@ use model::{Allowed, Code, Decision, Fact, Note, Outcome, SoldItem, TimestampUs,
 use super::Config;
 use super::answers::{BALANCE, Decided, Figure, Remarks, UNBOUND, key_of};
 use super::decide::Effect;
-use super::evolve::{self, Change, When, holder, terminal_hash};
+use super::evolve::{self, Change, holder, terminal_hash};
 use super::lines::{Line, Lines, NO_CODE};
 use super::shard::Shard;
 use super::state::{Ix, Money, NONE};
@@ -16,7 +16,7 @@ use super::tables::{Holder, Tables};
 
 /// Folds an outcome that counts.
 pub(super) fn outcome(shard: &mut Shard, config: &Config, outcome: &Outcome) {
-    let when = When { at: outcome.at_us };
+    let at = outcome.at_us;
     let mut answered = false;
     for fact in &outcome.facts {
         if let Fact::Decided { decision, .. } = fact {
@@ -27,7 +27,7 @@ pub(super) fn outcome(shard: &mut Shard, config: &Config, outcome: &Outcome) {
         } else if answered && follows(fact) {
             // The answer carried it out.
         } else if let Some(id) = &outcome.contract {
-            evolve::fact(&mut shard.tables, id, when, fact);
+            evolve::fact(&mut shard.tables, id, at, fact);
         }
     }
     if let Some(fingerprint) = outcome.fingerprint {

@@ -11,10 +11,10 @@ use model::{
 };
 
 use super::answers::{Answers, BALANCE, Decided, Figure};
+use super::auth_code::auth_code;
 use super::calendar;
 use super::decide::Effect;
 use super::lines::{Line, Lines, Quantity};
-use super::orders::auth_code;
 use super::state::{Contract, Ix, Money, NONE, minor};
 use super::tables::Tables;
 use super::texts::{self, Amounts, Subject};

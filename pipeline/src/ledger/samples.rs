@@ -8,7 +8,7 @@ use model::{
 };
 
 /// Diesel at 50.00 a litre; the quantity may be left out.
-pub(super) fn item(qty_ml: Option<Millilitres>) -> Item {
+pub(crate) fn item(qty_ml: Option<Millilitres>) -> Item {
     Item {
         code: ProductCode::new("DIESEL").unwrap(),
         group: None,
@@ -21,7 +21,7 @@ pub(super) fn item(qty_ml: Option<Millilitres>) -> Item {
 }
 
 /// A transaction at pump 4 of station S-1, in roubles, at the offset of Moscow.
-pub(super) fn transaction(kind: TransactionKind, idem: &str, card: &str, at: TimestampUs) -> Transaction {
+pub(crate) fn transaction(kind: TransactionKind, idem: &str, card: &str, at: TimestampUs) -> Transaction {
     let utc_offset_min = 180;
     Transaction {
         v: 1,
@@ -54,13 +54,13 @@ pub(super) fn transaction(kind: TransactionKind, idem: &str, card: &str, at: Tim
     }
 }
 
-pub(super) fn order(idem: &str, contract: &ContractId, at_us: TimestampUs, command: Command) -> CommandMessage {
+pub(crate) fn order(idem: &str, contract: &ContractId, at_us: TimestampUs, command: Command) -> CommandMessage {
     let idem = IdempotencyKey::new(idem).unwrap();
     CommandMessage { v: 1, idem, author: "test".into(), at_us, contract: contract.clone(), command }
 }
 
 /// A request that arrives the moment it happens, from the origin at this offset. Ticks have none: nobody sends them.
-pub(super) fn request(contract: &ContractId, origin: i64, body: RequestBody) -> Request {
+pub(crate) fn request(contract: &ContractId, origin: i64, body: RequestBody) -> Request {
     let topic = match &body {
         RequestBody::Transaction(_) => Some(OriginTopic::Transactions),
         RequestBody::Command(_) => Some(OriginTopic::Commands),
@@ -77,13 +77,13 @@ pub(super) fn request(contract: &ContractId, origin: i64, body: RequestBody) -> 
     request
 }
 
-pub(super) fn open(currency: Currency, time_zone: &str, week_start: WeekStart) -> Command {
+pub(crate) fn open(currency: Currency, time_zone: &str, week_start: WeekStart) -> Command {
     let (name, time_zone) = ("Hauliers".into(), time_zone.into());
     Command::OpenContract { name, currency, time_zone, legal_entity: None, holding: None, week_start }
 }
 
 /// A card of no group, vehicle or driver.
-pub(super) fn issue(card: &str, daily_ml: Option<Millilitres>) -> Command {
+pub(crate) fn issue(card: &str, daily_ml: Option<Millilitres>) -> Command {
     Command::IssueCard {
         card: CardToken::new(card).unwrap(),
         pan_masked: "****1234".into(),
@@ -99,7 +99,7 @@ pub(super) fn issue(card: &str, daily_ml: Option<Millilitres>) -> Command {
 }
 
 /// A limit of all products that declines, always valid.
-pub(super) fn limit(id: &str, scope: Scope, measure: Measure, value: i64, window: Window) -> Limit {
+pub(crate) fn limit(id: &str, scope: Scope, measure: Measure, value: i64, window: Window) -> Limit {
     Limit {
         id: LimitId::new(id).unwrap(),
         scope,

@@ -13,12 +13,12 @@ use model::{
 use super::answers::{Answers, Figure, key_of};
 use super::calendar::Local;
 use super::decide::{Case, Effect, Scratch};
-use super::evolve::{self, Change, When, terminal_hash};
+use super::evolve::{self, Change, terminal_hash};
 use super::lines::{CodeIx, NO_CODE};
 use super::record::{self, Body, Done, Recording, Views};
 use super::state::{Card, Ix, Moment, NONE};
 use super::tables::{Tables, token_hash};
-use super::{Config, alerts, orders, recall, views, wishes};
+use super::{Config, alerts, due, orders, recall, views, wishes};
 
 /// The fold of one ledger partition.
 #[derive(Clone, Debug)]
@@ -283,15 +283,14 @@ impl Shard {
         }
         let Some(contract) = self.tables.contracts.get(done.contract as usize) else { return };
         let id = contract.id.clone();
-        done.expired = orders::expired(contract, moment.at);
+        done.expired = due::holds(contract, moment.at);
         for (card, auth) in &done.expired {
             evolve::expire(&mut self.tables, *card, *auth);
         }
-        let when = When { at: moment.at };
-        for _ in 0..orders::FEE_MONTHS_MAX {
-            let Some(fees) = orders::fees(&self.tables, done.contract, moment.at) else { break };
+        for _ in 0..due::FEE_MONTHS_MAX {
+            let Some(fees) = due::fees(&self.tables, done.contract, moment.at) else { break };
             for fee in &fees {
-                evolve::fact(&mut self.tables, &id, when, fee);
+                evolve::fact(&mut self.tables, &id, moment.at, fee);
             }
             done.before.extend(fees);
         }
@@ -393,9 +392,8 @@ impl Shard {
         let RequestBody::Command(message) = &done.request.body else { return };
         let before = self.tables.contracts.get(done.contract as usize).map(|contract| contract.money);
         let facts = orders::decide(&self.tables, message);
-        let when = When { at: message.at_us };
         for fact in &facts {
-            evolve::fact(&mut self.tables, &message.contract, when, fact);
+            evolve::fact(&mut self.tables, &message.contract, message.at_us, fact);
         }
         let contract = self.tables.contract(&message.contract).unwrap_or(NONE);
         done.contract = contract;

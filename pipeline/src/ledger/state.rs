@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use model::{
     Actor, Balance, Block, CardKind, CardToken, Closure, ContractId, Currency, Discount, Driver, Group, Holiday, Limit,
-    LimitId, Location, MinorUnits, MonthlyFee, Policy, Restriction, RuleMode, TimestampUs, Vehicle, WeekStart,
+    LimitId, Location, MinorUnits, MonthlyFee, Policy, RegisterLine, Restriction, RuleMode, TimestampUs, Vehicle,
+    WeekStart,
 };
 
 use super::calendar::Local;
@@ -88,7 +89,8 @@ pub(super) struct Setting {
 pub(super) struct Books {
     /// By reference.
     pub(super) top_ups: BTreeMap<String, TopUp>,
-    pub(super) register_lines: BTreeMap<String, i64>,
+    /// The latest line of each reference.
+    pub(super) register_lines: BTreeMap<String, RegisterLine>,
     pub(super) fees: Vec<MonthlyFee>,
     /// The first moment of the month whose fees are due next.
     pub(super) fees_due_us: i64,

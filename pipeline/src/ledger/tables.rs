@@ -224,6 +224,12 @@ impl Tables {
             && let Some(open) = contract.open_holds.iter().position(same)
         {
             contract.open_holds.swap_remove(open);
+            // Nothing waits for its end any more: no tick need come for it.
+            if contract.open_holds.is_empty()
+                && let Some(due) = self.due_us.get_mut(contract_ix as usize)
+            {
+                *due = contract.due_us();
+            }
         }
         let bills = contract.bills;
         if let Some(purchase) = card.purchases.get_mut(place) {

@@ -136,13 +136,13 @@ pub(super) fn iso39(verdict: Verdict, code: Code, kind: TransactionKind) -> &'st
         | Code::GroupUnknown
         | Code::VehicleUnknown
         | Code::DriverUnknown => "302", // unable to locate record on file
-        Code::TimeZoneUnknown => "304",                         // field edit error
-        Code::NotPermitted | Code::TooMany => "306",            // not successful
-        Code::ContractExists | Code::CardExists => "308",       // duplicate, new record rejected
+        Code::TimeZoneUnknown => "304",              // field edit error
+        Code::NotPermitted | Code::TooMany => "306", // not successful
+        Code::ContractExists | Code::CardExists | Code::TopUpExists => "308", // duplicate, new record rejected
         Code::CurrencyMismatch | Code::OriginalBilled => "902", // invalid transaction
-        Code::FmtInvalid | Code::FmtClock => "904",             // format error
-        Code::FmtKeyReused => "913",                            // duplicate transmission
-        Code::OriginalUnknown | Code::OriginalClosed => "914",  // not able to trace back to original transaction
+        Code::FmtInvalid | Code::FmtClock => "904",  // format error
+        Code::FmtKeyReused => "913",                 // duplicate transmission
+        Code::OriginalUnknown | Code::OriginalClosed => "914", // not able to trace back to original transaction
     }
 }
 

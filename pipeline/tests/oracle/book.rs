@@ -17,6 +17,8 @@ pub(crate) struct Contract {
     pub(crate) blocks: Vec<Block>,
     pub(crate) credit: i64,
     pub(crate) money: Vec<Money>,
+    /// Of its top-ups.
+    pub(crate) references: BTreeSet<String>,
     pub(crate) cards: BTreeMap<CardToken, Card>,
     pub(crate) groups: BTreeSet<GroupId>,
     pub(crate) vehicles: BTreeMap<VehicleId, Vehicle>,

@@ -25,6 +25,7 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             blocks: Vec::new(),
             credit: 0,
             money: Vec::new(),
+            references: BTreeSet::new(),
             cards: BTreeMap::new(),
             groups: BTreeSet::new(),
             vehicles: BTreeMap::new(),
@@ -66,9 +67,12 @@ pub(crate) fn carry_out(contracts: &mut BTreeMap<ContractId, Contract>, message:
             contract.calendar.holidays = days.iter().map(|day| day.0).collect();
             None
         }
-        Command::TopUp { amount_minor, currency, .. } if currency == contract.currency => {
+        Command::TopUp { amount_minor, currency, reference, .. } if currency == contract.currency => {
             if amount_minor.get() <= 0 {
                 return Some(Code::FmtInvalid);
+            }
+            if !contract.references.insert(reference) {
+                return Some(Code::TopUpExists);
             }
             contract.money.push(Money::Own(amount_minor.get()));
             None

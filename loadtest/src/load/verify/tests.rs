@@ -40,8 +40,9 @@ fn scene() -> Scene {
     let mut completion = message(3, TransactionKind::Completion);
     completion.original.auth_code = Some(AuthCode::new("A2").expect("a code"));
     let open = message(4, TransactionKind::Preauth);
-    let money =
-        fleet.order("money", at(), &fleet.contracts[0], top_up(1_000_000).expect("an order")).expect("an order");
+    let money = fleet
+        .order("money", at(), &fleet.contracts[0], top_up(1_000_000, "opening").expect("an order"))
+        .expect("an order");
 
     let hold = |litres: i64| Hold {
         qty_ml: model::Millilitres::ZERO,
@@ -50,7 +51,7 @@ fn scene() -> Scene {
     };
     let mut records =
         vec![LedgerRecord { v: 1, epoch: 0, body: LedgerBody::Takeover { owner: "a".into(), at_us: at() } }];
-    let topped_up = Fact::ToppedUp { amount_minor: minor(1_000_000), reference: "load".into(), payer: None };
+    let topped_up = Fact::ToppedUp { amount_minor: minor(1_000_000), reference: "opening".into(), payer: None };
     records.push(outcome(0, &money.idem, &money.contract, topped_up, (1_000_000, 0)));
     let mut own = 1_000_000 - 10 * PRICE_OF_A_LITRE;
     records.push(outcome(1, &sale.idem, &money.contract, decided(&sale, "A1", None), (own, 0)));

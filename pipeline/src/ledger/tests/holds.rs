@@ -45,16 +45,22 @@ impl Owner {
         self.offset += 1;
         outcome.facts
     }
+
+    /// With money, a card and no fraud rule in the way.
+    fn with_a_card() -> Self {
+        let mut owner = Self::new();
+        let amount_minor = MinorUnits::new(10_000_000).unwrap();
+        owner.order(samples::open(Currency::RUB, "Europe/Moscow", WeekStart::Monday));
+        owner.order(Command::TopUp { amount_minor, currency: Currency::RUB, reference: "PAY-1".into(), payer: None });
+        owner.order(samples::issue("1234", None));
+        owner.order(Command::SetRule { rule: FraudRule::Velocity, mode: RuleMode::Off });
+        owner
+    }
 }
 
 #[test]
 fn one_request_ends_a_bounded_number_of_holds() {
-    let mut owner = Owner::new();
-    let amount_minor = MinorUnits::new(10_000_000).unwrap();
-    owner.order(samples::open(Currency::RUB, "Europe/Moscow", WeekStart::Monday));
-    owner.order(Command::TopUp { amount_minor, currency: Currency::RUB, reference: "PAY-1".into(), payer: None });
-    owner.order(samples::issue("1234", None));
-    owner.order(Command::SetRule { rule: FraudRule::Velocity, mode: RuleMode::Off });
+    let mut owner = Owner::with_a_card();
     for _ in 0..200 {
         owner.ask(TransactionKind::Preauth, Some(1), AT);
     }
@@ -63,4 +69,20 @@ fn one_request_ends_a_bounded_number_of_holds() {
     let (first, second) =
         (owner.ask(TransactionKind::Balance, None, later), owner.ask(TransactionKind::Balance, None, later));
     assert_eq!((expired(first), expired(second)), (128, 72));
+}
+
+#[test]
+fn no_tick_comes_for_a_contract_whose_last_hold_was_completed() {
+    let mut owner = Owner::with_a_card();
+    owner.ask(TransactionKind::Preauth, Some(40), AT);
+    let later = AT.plus_us(THREE_HOURS_US);
+    assert_eq!(owner.shard.due(later, 9).count(), 1, "the hold will expire");
+    let completion = Transaction {
+        items: vec![samples::item(Some(Millilitres::from_litres(40)))],
+        original: model::Original { auth_code: Some(model::AuthCode::new("0-4").unwrap()), idem: None },
+        ..samples::transaction(TransactionKind::Completion, "completion", "1234", AT)
+    };
+    let facts = owner.decide(RequestBody::Transaction(Box::new(completion)));
+    assert!(facts.iter().any(|fact| matches!(fact, Fact::Captured { .. })), "{facts:?}");
+    assert_eq!(owner.shard.due(later, 9).count(), 0, "nothing waits");
 }

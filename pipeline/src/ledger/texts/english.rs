@@ -69,6 +69,7 @@ impl Language for English {
             | Code::PostedForced
             | Code::ContractExists
             | Code::CardExists
+            | Code::TopUpExists
             | Code::TimeZoneUnknown
             | Code::LimitUnknown
             | Code::RestrictionUnknown
@@ -169,6 +170,7 @@ impl Language for English {
             | Code::PostedForced => format!("A purchase with card {card} was declined"),
             Code::ContractExists => format!("{contract} exists already"),
             Code::CardExists => format!("Card {card} exists already"),
+            Code::TopUpExists => "A payment with this reference was credited before".to_owned(),
             Code::TimeZoneUnknown => "There is no such time zone".to_owned(),
             Code::LimitUnknown => "There is no such limit".to_owned(),
             Code::RestrictionUnknown => "There is no such restriction".to_owned(),

@@ -69,6 +69,7 @@ impl Language for Kazakh {
             | Code::PostedForced
             | Code::ContractExists
             | Code::CardExists
+            | Code::TopUpExists
             | Code::TimeZoneUnknown
             | Code::LimitUnknown
             | Code::RestrictionUnknown
@@ -170,6 +171,7 @@ impl Language for Kazakh {
             | Code::PostedForced => format!("{card} картасымен сатып алудан бас тартылды"),
             Code::ContractExists => format!("{} бұрыннан бар", contract_name(subject)),
             Code::CardExists => format!("{card} картасы бұрыннан бар"),
+            Code::TopUpExists => "Мұндай нөмірлі төлем бұрын есепке алынған".to_owned(),
             Code::TimeZoneUnknown => "Мұндай уақыт белдеуі жоқ".to_owned(),
             Code::LimitUnknown => "Мұндай лимит жоқ".to_owned(),
             Code::RestrictionUnknown => "Мұндай шектеу жоқ".to_owned(),

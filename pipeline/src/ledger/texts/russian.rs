@@ -69,6 +69,7 @@ impl Language for Russian {
             | Code::PostedForced
             | Code::ContractExists
             | Code::CardExists
+            | Code::TopUpExists
             | Code::TimeZoneUnknown
             | Code::LimitUnknown
             | Code::RestrictionUnknown
@@ -169,6 +170,7 @@ impl Language for Russian {
             | Code::PostedForced => format!("В покупке по карте {card} отказано"),
             Code::ContractExists => format!("Договор{contract} уже есть"),
             Code::CardExists => format!("Карта {card} уже есть"),
+            Code::TopUpExists => "Платёж с таким номером уже зачислен".to_owned(),
             Code::TimeZoneUnknown => "Такого часового пояса нет".to_owned(),
             Code::LimitUnknown => "Такого лимита нет".to_owned(),
             Code::RestrictionUnknown => "Такого ограничения нет".to_owned(),

@@ -145,7 +145,9 @@ impl Generator {
             }
             42..52 => {
                 let amount_minor = self.litres_of_money(tenant, 0..800);
-                Command::TopUp { amount_minor, currency, reference: format!("R-{}", self.offset), payer: None }
+                // Now and then a payment that was credited before.
+                let number = if self.rng.random_ratio(1, 8) { 0 } else { self.offset };
+                Command::TopUp { amount_minor, currency, reference: format!("R-{number}"), payer: None }
             }
             52..55 => {
                 let amount_minor = self.litres_of_money(tenant, 0..400);
