@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{LogSettings, Topic};
 
 use load::fleet::Fleet;
-use load::floor::{Echoes, Floor, FloorPlan, Slice};
+use load::floor::{Echoes, Floor, FloorPlan, Sizes};
 use load::journal::{Journal, Line};
 use load::report;
 use load::step::{Measured, Plan, Targets, hold};
@@ -316,27 +316,38 @@ fn in_turns(
     /// Seconds before a turn that are not measured, once the first has warmed all up.
     const WARMUP: u64 = 1;
     let seconds = run.slice_seconds.clamp(1, run.pace.seconds);
-    let mut floor = echoes.floor()?;
+    /// The echoes beside Forecourt are one for so many decisions: they must not be a load themselves.
+    const BESIDE: u64 = 20;
+    /// Slices that come twice, once beside and once alone.
+    const SLICES_MAX: u32 = 1_000_000;
+    let mut floor = Floor { beside_per_s: (run.pace.transactions_per_s / BESIDE).max(1), ..echoes.floor()? };
     let mut all: Option<Measured> = None;
+    let mut sizes: Option<Sizes> = None;
     for slice in 1..=u32::try_from(run.pace.seconds / seconds)? {
         let warmup = if slice == 1 { run.pace.warmup } else { run.pace.warmup.min(WARMUP) };
         let plan = run.plan(slice, warmup, seconds);
-        let measured = hold(targets, fleet, &plan, sender, journal, runtime)?;
-        let sample = all.as_ref().unwrap_or(&measured);
-        let echoed = echoes.measure(
-            &FloorPlan {
-                fleet,
-                slice,
-                rate: plan.transactions_per_s,
-                warmup: plan.warmup,
-                measured: plan.measured,
-                drain: plan.drain,
-                transaction_bytes: usize::try_from(sample.sent_bytes / sample.sent.max(1))?,
-                ledger_record: sample.book.sample.as_deref().context("nothing was decided")?,
-            },
-            &mut floor,
-        )?;
-        floor.slices.push(Slice { decision: measured.book.latency.clone(), floor: echoed });
+        let echo = |sizes: &Sizes, rate: u64, slice: u32| {
+            let Plan { warmup, measured, drain, .. } = plan;
+            echoes.measure(&FloorPlan { fleet, slice, rate, warmup, measured, drain, sizes })
+        };
+        let (measured, beside) = match &sizes {
+            None => (hold(targets, fleet, &plan, sender, journal, runtime)?, None),
+            Some(sizes) => std::thread::scope(|scope| {
+                let beside = scope.spawn(|| echo(sizes, floor.beside_per_s, slice + SLICES_MAX));
+                let measured = hold(targets, fleet, &plan, sender, journal, runtime)?;
+                let beside = beside.join().map_err(|_| anyhow::anyhow!("the echoes died"))??;
+                anyhow::Ok((measured, Some(beside.latency)))
+            })?,
+        };
+        let sizes = match &mut sizes {
+            Some(sizes) => sizes,
+            None => sizes.insert(Sizes {
+                transaction_bytes: usize::try_from(measured.sent_bytes / measured.sent.max(1))?,
+                ledger_record: measured.book.sample.clone().context("nothing was decided")?,
+            }),
+        };
+        let alone = echo(sizes, plan.transactions_per_s, slice)?;
+        floor.add(measured.book.latency.clone(), beside, alone)?;
         match &mut all {
             None => all = Some(measured),
             Some(all) => all.absorb(measured)?,

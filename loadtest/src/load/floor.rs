@@ -2,8 +2,11 @@
 //!
 //! Echo stages, transactions → requests → ledger (or the last two alone), with the settings of any careful client
 //! (idempotent, all acknowledgements, no linger) and the load's own client; messages of the same sizes on the same
-//! timetable. The load's own work is the same too: it makes its messages and reads ledger records. What Forecourt adds is
-//! what lies above it.
+//! timetable. The load's own work is the same too: it makes its messages and reads ledger records.
+//!
+//! Measured twice: alone, in turns with Forecourt, and as a trickle beside it in the same seconds. What lies above the first is
+//! all that Forecourt costs, the processor time that its history, its page and its load take from the broker included; what
+//! lies above the second is what a decision's own way takes longer than an empty one under the same load.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,26 +41,64 @@ pub(crate) struct Floor {
     pub(crate) latency: Histogram<u64>,
     pub(crate) sent: u64,
     pub(crate) arrived: u64,
+    /// The echoes beside Forecourt, and how many a second.
+    pub(crate) beside: Histogram<u64>,
+    pub(crate) beside_per_s: u64,
     pub(crate) slices: Vec<Slice>,
 }
 
 /// Two neighbouring slices of a run.
 pub(crate) struct Slice {
     pub(crate) decision: Histogram<u64>,
+    /// Not in the first slice: its records show how long the echoes' are to be.
+    pub(crate) beside: Option<Histogram<u64>>,
     pub(crate) floor: Histogram<u64>,
 }
 
+/// What came of the echoes of one slice.
+pub(crate) struct Echoed {
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) sent: u64,
+    pub(crate) arrived: u64,
+}
+
+#[derive(Clone, Copy)]
 pub(crate) struct FloorPlan<'a> {
     pub(crate) fleet: &'a Fleet,
+    /// Its own for every call.
     pub(crate) slice: u32,
     pub(crate) rate: u64,
     pub(crate) warmup: Duration,
     pub(crate) measured: Duration,
     pub(crate) drain: Duration,
+    pub(crate) sizes: &'a Sizes,
+}
+
+/// How long the echoes are.
+pub(crate) struct Sizes {
     /// Bytes of a transaction on average.
     pub(crate) transaction_bytes: usize,
     /// A ledger record, which is read at the end as those of Forecourt are.
-    pub(crate) ledger_record: &'a [u8],
+    pub(crate) ledger_record: Vec<u8>,
+}
+
+impl Floor {
+    /// Adds a slice.
+    pub(crate) fn add(
+        &mut self,
+        decision: Histogram<u64>,
+        beside: Option<Histogram<u64>>,
+        alone: Echoed,
+    ) -> anyhow::Result<()> {
+        self.latency.add(&alone.latency)?;
+        self.sent += alone.sent;
+        self.arrived += alone.arrived;
+        if let Some(beside) = &beside {
+            self.beside.add(beside)?;
+        }
+        self.slices.push(Slice { decision, beside, floor: alone.latency });
+        Ok(())
+    }
 }
 
 /// The echoes' topics. [`Echoes::close`] removes them.
@@ -100,7 +141,15 @@ impl Echoes {
     }
 
     pub(crate) fn floor(&self) -> anyhow::Result<Floor> {
-        Ok(Floor { hops: self.names.len() - 1, latency: histogram()?, sent: 0, arrived: 0, slices: Vec::new() })
+        Ok(Floor {
+            hops: self.names.len() - 1,
+            latency: histogram()?,
+            sent: 0,
+            arrived: 0,
+            beside: histogram()?,
+            beside_per_s: 0,
+            slices: Vec::new(),
+        })
     }
 
     pub(crate) fn close(&self, runtime: &tokio::runtime::Runtime) {
@@ -110,16 +159,16 @@ impl Echoes {
         }
     }
 
-    /// Measures one slice and adds it to `floor`. Its latencies alone.
-    pub(crate) fn measure(&self, plan: &FloorPlan<'_>, floor: &mut Floor) -> anyhow::Result<Histogram<u64>> {
+    /// Measures one slice.
+    pub(crate) fn measure(&self, plan: &FloorPlan<'_>) -> anyhow::Result<Echoed> {
         let read = |topic: &String| Reader::open(&self.log.bootstrap, &[(topic, self.log.partitions, None)]);
         let readers = self.names.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let (last, between) = readers.split_last().context("no hops")?;
         let sender = Sender::open(&self.log.bootstrap, DELIVERY_TIMEOUT)?;
         let schedule = Schedule::new(plan.rate, plan.warmup, plan.measured);
-        let request = vec![b' '; plan.transaction_bytes + ENVELOPE_BYTES];
+        let request = vec![b' '; plan.sizes.transaction_bytes + ENVELOPE_BYTES];
         // Of the last two hops the first carries requests, the other ledger records.
-        let tails = [&request[..], plan.ledger_record];
+        let tails = [&request[..], &plan.sizes.ledger_record];
         let tails = &tails[tails.len() - between.len()..];
         let stop = &AtomicBool::new(false);
         let (latency, arrived) = std::thread::scope(|scope| {
@@ -139,10 +188,7 @@ impl Echoes {
             }
             anyhow::Ok(watched)
         })?;
-        floor.latency.add(&latency)?;
-        floor.sent += schedule.end;
-        floor.arrived += arrived;
-        Ok(latency)
+        Ok(Echoed { latency, sent: schedule.end, arrived })
     }
 
     fn speak(&self, sender: &Sender, schedule: &Schedule, plan: &FloorPlan<'_>) -> anyhow::Result<()> {

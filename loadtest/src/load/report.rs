@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::floor::Floor;
+use super::floor::{Floor, Slice};
 use super::step::{Measured, Readings};
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -63,7 +63,8 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
     let mut all = rows(measured);
     let decided = measured.book.latency.clone();
     if let Some(floor) = floor {
-        all.push(Row { name: "floor: plain echoes", latency: floor.latency.clone() });
+        all.push(Row { name: "echoes beside", latency: floor.beside.clone() });
+        all.push(Row { name: "floor: echoes alone", latency: floor.latency.clone() });
     }
     let mut text = table(&all, seconds);
     if let Some(floor) = floor {
@@ -101,25 +102,33 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
     text
 }
 
-/// What the decision takes beyond the floor, over all slices and in the middle one of them.
+/// What the decision takes longer than the echoes, over all slices and in the middle one of them.
 fn above(decided: &Histogram<u64>, floor: &Floor) -> String {
-    let between = |decided: &Histogram<u64>, floor: &Histogram<u64>, quantile| {
-        (exact(decided.value_at_quantile(quantile)) - exact(floor.value_at_quantile(quantile))) / 1000.0
-    };
     let mut text = String::new();
-    for (name, quantile) in QUANTILES {
-        let mut slices: Vec<f64> =
-            floor.slices.iter().map(|slice| between(&slice.decision, &slice.floor, quantile)).collect();
-        slices.sort_by(f64::total_cmp);
-        let _ = writeln!(
-            text,
-            "above the floor at {name:<6}{:>8.2} ms over all; {:>8.2} ms in the middle of {} slices",
-            between(decided, &floor.latency, quantile),
-            slices.get(slices.len() / 2).copied().unwrap_or(f64::NAN),
-            slices.len()
-        );
-    }
-    let _ = writeln!(text, "floor: {} hops, {} of {} echoes arrived", floor.hops, floor.arrived, floor.sent);
+    let mut compare = |what: &str, all: &Histogram<u64>, slices: &dyn Fn(&Slice) -> Option<Histogram<u64>>| {
+        for (name, quantile) in QUANTILES {
+            let between = |decided: &Histogram<u64>, echoes: &Histogram<u64>| {
+                (exact(decided.value_at_quantile(quantile)) - exact(echoes.value_at_quantile(quantile))) / 1000.0
+            };
+            let mut each: Vec<f64> =
+                floor.slices.iter().filter_map(|slice| Some(between(&slice.decision, &slices(slice)?))).collect();
+            each.sort_by(f64::total_cmp);
+            let _ = writeln!(
+                text,
+                "above the echoes {what} at {name:<6}{:>8.2} ms over all; {:>8.2} ms in the middle of {} slices",
+                between(decided, all),
+                each.get(each.len() / 2).copied().unwrap_or(f64::NAN),
+                each.len()
+            );
+        }
+    };
+    compare("beside", &floor.beside, &|slice| slice.beside.clone());
+    compare("alone ", &floor.latency, &|slice| Some(slice.floor.clone()));
+    let Floor { hops, arrived, sent, beside_per_s, .. } = floor;
+    let _ = writeln!(
+        text,
+        "echoes: {hops} hops; alone at the full rate, {arrived} of {sent} arrived; beside at {beside_per_s}/s"
+    );
     text
 }
 
@@ -148,8 +157,10 @@ pub(crate) fn json(measured: &Measured, floor: Option<&Floor>) -> Value {
         })),
         "floor": floor.map(|floor| json!({
             "hops": floor.hops, "sent": floor.sent, "arrived": floor.arrived, "latency_us": quantiles(&floor.latency),
+            "beside_us": quantiles(&floor.beside),
             "slices_us": floor.slices.iter().map(|slice| json!({
                 "decision": quantiles(&slice.decision), "floor": quantiles(&slice.floor),
+                "beside": slice.beside.as_ref().map(quantiles),
             })).collect::<Vec<_>>(),
         })),
     })
