@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Levels and minutes may be so much later: a gauge reports once a minute.
 const STATIONS_GATHER: Duration = Duration::from_millis(50);
 /// The page shows a decision, and counts its latency, up to so much later: an eye does not see it, the broker does.
-const SCREENS_GATHER: Duration = Duration::from_millis(25);
+const SCREENS_GATHER: Duration = Duration::from_millis(50);
 /// How often the ledger learns what time it is, for holds that expire and fees that fall due.
 const CLOCK: Duration = Duration::from_secs(1);
 /// How often the stations learn what time it is, for idle partitions.

@@ -27,6 +27,10 @@ use crate::config::Config;
 use crate::engines::child::State;
 use crate::engines::{EngineSettings, EngineStates, Engines};
 
+/// Threads hand requests and records to each other: what one allocates another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 /// The embedded MQTT broker tells each connection's life, librdkafka each attempt to connect; our own parts say it once.
 const LOG_FILTER: &str = "info,rumqttd=off,rdkafka=off,librdkafka=off";
