@@ -306,6 +306,8 @@ pub enum Note {
     /// What the completion may have been.
     AboveHold {
         ml: Millilitres,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pieces: u32,
         minor: MinorUnits,
     },
     /// When the hold had expired.
@@ -331,11 +333,15 @@ pub enum Note {
     /// More than was sold cannot come back.
     Sold {
         ml: Millilitres,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pieces: u32,
         minor: MinorUnits,
     },
     /// What was released.
     Released {
         ml: Millilitres,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pieces: u32,
         minor: MinorUnits,
     },
     /// Who bought, where a prompt said so.

@@ -7,8 +7,8 @@
 use jiff::civil::DateTime;
 use model::{
     Block, CardData, CardState, CardToken, ContractId, CountryCode, Currency, Decision, Entry, FORMAT_VERSION, Fact,
-    Headroom, IdempotencyKey, Item, Limit, LocalTime, Offline, Original, Pin, Policy, Prompts, RegionId, Request,
-    RequestBody, Restriction, SiteId, TerminalId, TimestampUs, Transaction, TransactionKind, Vehicle,
+    Headroom, IdempotencyKey, Item, Limit, LocalTime, Offline, Original, Pin, Policy, PriceE4, Prompts, RegionId,
+    Request, RequestBody, Restriction, SiteId, TerminalId, TimestampUs, Transaction, TransactionKind, Vehicle,
 };
 
 use super::answers::Figure;
@@ -16,7 +16,7 @@ use super::decide::Case;
 use super::shard::Shard;
 use super::state::{Contract, Moment};
 use super::tables::Holder;
-use super::{Config, record, texts, views};
+use super::{Config, record, texts, views, wishes};
 
 /// A language of the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,7 @@ impl Shard {
         let case = (config, tables, &self.answers);
         let asked = (&transaction, &*self.codes);
         let case = Case::new(case, (contract_ix, card_ix), asked, (offset, moment, at, local))?;
+        let price = decision.net_price_e4.or_else(|| price_asked(&case));
         let (card, group) = (case.card, case.contract.group(case.card.group));
         let (vehicle, driver) = (contract.vehicle(case.vehicle), contract.driver(case.driver));
         let scopes = [
@@ -120,13 +121,8 @@ impl Shard {
                 let (limit, value) = (counter.limit, counter.value);
                 let figure = Figure { limit, period, value, used: usage.used, held: usage.held };
                 let setting = contract.settings.get(limit as usize);
-                let headroom = record::headroom(
-                    tables,
-                    contract,
-                    &figure,
-                    decision.net_price_e4,
-                    std::slice::from_ref(&question.item),
-                );
+                let asked = std::slice::from_ref(&question.item);
+                let headroom = record::headroom(tables, contract, &figure, price, asked);
                 limits.extend(setting.zip(headroom).map(|(setting, headroom)| KnownLimit {
                     limit: setting.limit.clone(),
                     applies: decision.headroom.iter().any(|known| known.limit == headroom.limit),
@@ -208,6 +204,13 @@ fn transaction(question: &Question, currency: Currency, offset: i64) -> Option<T
         original: Original::default(),
         offline: Offline::default(),
     })
+}
+
+/// What a litre would have cost in a purchase that was refused before anybody asked for its price.
+fn price_asked(case: &Case<'_>) -> Option<PriceE4> {
+    let mut lines = Vec::new();
+    wishes::read(case, &mut lines).ok()?;
+    PriceE4::new(u64::from(wishes::fuel_price(case.contract, &lines))).ok().filter(|price| price.get() > 0)
 }
 
 fn civil(zone: &jiff::tz::TimeZone, at: TimestampUs) -> DateTime {

@@ -10,7 +10,9 @@ use super::answers::{Decided, Remarks};
 use super::decide::{Applied, Case, Effect, Refusal, Scratch, Standing};
 use super::evolve::terminal_hash;
 use super::lines::{Line, Lines, Quantity};
-use super::state::{Purchase, PurchaseState, minor};
+use super::record::amounts;
+use super::state::{Purchase, PurchaseState};
+use super::texts::Amounts;
 use super::wishes;
 
 impl Case<'_> {
@@ -38,7 +40,8 @@ impl Case<'_> {
             notes.push(Note::HoldExpired(model::TimestampUs::from_micros(purchase.expires_at_us)));
         }
         if above {
-            notes.push(Note::AboveHold { ml: millilitres(reserved.ml), minor: minor(reserved.minor) });
+            let Amounts { ml, pieces, minor } = amounts(reserved);
+            notes.push(Note::AboveHold { ml, pieces, minor });
         }
         let differs = self.difference(purchase, &sold);
         notes.extend(differs.map(Note::Differs));
@@ -157,9 +160,7 @@ impl Case<'_> {
         if !matches!(purchase.state, PurchaseState::Held | PurchaseState::Expired) {
             return self.refuse(self.closed(purchase), scratch);
         }
-        let released = purchase.lines.sum();
-        let note = Note::Released { ml: millilitres(released.ml), minor: minor(released.minor) };
-        self.undone(purchase, note, Effect::Release, scratch)
+        self.undone(purchase, Effect::Release, scratch)
     }
 
     /// A whole sale is undone while it stands on no bill.
@@ -175,17 +176,17 @@ impl Case<'_> {
         if purchase.bills < self.contract.bills {
             return self.refuse(Refusal::bare(Code::OriginalBilled), scratch);
         }
-        let sold = purchase.lines.sum();
-        let note = Note::Released { ml: millilitres(sold.ml), minor: minor(sold.minor) };
-        self.undone(purchase, note, Effect::Void, scratch)
+        self.undone(purchase, Effect::Void, scratch)
     }
 
-    fn undone(&self, purchase: &Purchase, note: Note, effect: Effect, scratch: &mut Scratch) -> (Decided, Effect) {
+    fn undone(&self, purchase: &Purchase, effect: Effect, scratch: &mut Scratch) -> (Decided, Effect) {
         let lines: Vec<_> = purchase.lines.iter().copied().collect();
         self.apply(self.standing_of(purchase), &lines, &mut scratch.applied);
         let mut decided = self.answer(Verdict::Approve, Code::Approved, scratch);
         decided.auth = Some(purchase.auth);
         decided.allowed = if effect == Effect::Void { purchase.lines.clone() } else { Lines::default() };
+        let Amounts { ml, pieces, minor } = amounts(purchase.lines.sum());
+        let note = Note::Released { ml, pieces, minor };
         decided.remarks = Some(Box::new(Remarks { notes: vec![note], risk: Vec::new() }));
         (decided, effect)
     }
@@ -215,8 +216,8 @@ impl Case<'_> {
         });
         self.apply(self.standing_of(purchase), &scratch.wished, &mut scratch.applied);
         if !within {
-            let sold = purchase.lines.sum();
-            let note = Note::Sold { ml: millilitres(sold.ml), minor: minor(sold.minor) };
+            let Amounts { ml, pieces, minor } = amounts(purchase.lines.sum());
+            let note = Note::Sold { ml, pieces, minor };
             let mut decided = self.answer(Verdict::Decline, Code::AmountMismatch, scratch);
             decided.remarks = Some(Box::new(Remarks { notes: vec![note], risk: Vec::new() }));
             return (decided, Effect::Nothing);
@@ -262,8 +263,4 @@ impl Case<'_> {
         };
         Refusal::decline(Code::OriginalClosed, Note::Original(state))
     }
-}
-
-fn millilitres(ml: i64) -> model::Millilitres {
-    u64::try_from(ml).ok().and_then(|ml| model::Millilitres::new(ml).ok()).unwrap_or_default()
 }

@@ -405,7 +405,7 @@ pub(super) fn millilitres(ml: i64) -> Millilitres {
     u64::try_from(ml).ok().and_then(|ml| Millilitres::new(ml).ok()).unwrap_or_default()
 }
 
-fn amounts(quantity: Quantity) -> Amounts {
+pub(super) fn amounts(quantity: Quantity) -> Amounts {
     Amounts {
         ml: millilitres(quantity.ml),
         pieces: u32::try_from(quantity.pieces).unwrap_or(u32::MAX),

@@ -270,7 +270,9 @@ fn explains(code: Code, note: &Note) -> bool {
 /// What a reversal or void takes back.
 fn taken_back(subject: &Subject<'_>) -> Amounts {
     let released = subject.noted(|note| match note {
-        Note::Released { ml, minor } | Note::Sold { ml, minor } => Some(Amounts { ml: *ml, pieces: 0, minor: *minor }),
+        Note::Released { ml, pieces, minor } | Note::Sold { ml, pieces, minor } => {
+            Some(Amounts { ml: *ml, pieces: *pieces, minor: *minor })
+        }
         _ => None,
     });
     if subject.granted == Amounts::default() { released.unwrap_or_default() } else { subject.granted }

@@ -284,6 +284,25 @@ fn a_blocked_card_is_explained_with_who_blocked_it_and_its_limits() {
 }
 
 #[test]
+fn what_is_left_is_told_in_litres_and_money_though_the_card_is_blocked() {
+    let mut story = story();
+    story.order(Command::BlockCard {
+        card: CardToken::new("card-1").expect("a token"),
+        reason: "keys lost".to_owned(),
+        actor: Actor::Client,
+        until_us: None,
+    });
+    let asked = question(&story, EVENING, item(60_000));
+    let explanation = story.shard.explain(&story.config, asked).expect("a known card");
+    assert_eq!(explanation.decision.code, model::Code::CardBlocked);
+    let left = explanation.limits.iter().map(|known| (known.headroom.left_ml, known.headroom.left_minor));
+    assert_eq!(
+        left.collect::<Vec<_>>(),
+        [(Some(100_000), Some(694_500)), (None, None), (Some(143_988), Some(1_000_000))]
+    );
+}
+
+#[test]
 fn a_card_that_is_not_known_has_no_explanation() {
     let story = story();
     let asked = Question { card: CardToken::new("card-2").expect("a token"), ..question(&story, EVENING, item(1_000)) };

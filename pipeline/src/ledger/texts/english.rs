@@ -12,7 +12,7 @@ use super::figures::{ENGLISH, Span};
 use super::{Amounts, Language, Subject, taken_back};
 use phrases::{
     Block, Figure, Goods, List, Moment, Name, Priced, Time, accepted, closed, contract, contract_within, enter,
-    malformed, money, original, original_or, owner, prompt_name, span,
+    malformed, money, original, original_or, owner, prompt_name, span, were,
 };
 
 pub(super) struct English;
@@ -186,8 +186,7 @@ impl Language for English {
         if subject.fill_up {
             return "A full tank was asked for".to_owned();
         }
-        let one = subject.asked.ml.get() == 0 && subject.asked.pieces == 1;
-        format!("{} {} asked for", Priced(subject.asked, subject), if one { "was" } else { "were" })
+        format!("{} {} asked for", Priced(subject.asked, subject), were(subject.asked))
     }
 
     fn left(subject: &Subject<'_>, headroom: &Headroom) -> String {
@@ -276,10 +275,10 @@ impl Language for English {
                 format!("The tank of vehicle {vehicle} holds {}", ENGLISH.litres(*tank_ml))
             }
             Note::AmountMismatch => "The station's amount is not quantity times price".to_owned(),
-            Note::AboveHold { ml, minor } => {
+            Note::AboveHold { ml, pieces, minor } => {
                 format!(
                     "That is more than was held: {}",
-                    Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject)
+                    Priced(Amounts { ml: *ml, pieces: *pieces, minor: *minor }, subject)
                 )
             }
             Note::HoldExpired(at) => format!("The hold had expired on {}", Moment(*at)),
@@ -311,11 +310,11 @@ impl Language for English {
                 };
                 format!("{} {state}", original_or(subject))
             }
-            Note::Sold { ml, minor } if subject.code == Code::AmountMismatch => format!(
-                "{} cannot come back to card {card}: {} were sold",
-                Priced(subject.asked, subject),
-                Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject)
-            ),
+            Note::Sold { ml, pieces, minor } if subject.code == Code::AmountMismatch => {
+                let sold = Amounts { ml: *ml, pieces: *pieces, minor: *minor };
+                let (asked, were) = (Priced(subject.asked, subject), were(sold));
+                format!("{asked} cannot come back to card {card}: {} {were} sold", Priced(sold, subject))
+            }
             Note::Sold { .. } | Note::Released { .. } => return None,
             Note::Driver(driver) => format!("The driver was {driver}"),
         };

@@ -285,8 +285,8 @@ impl Language for Kazakh {
                 format!("{vehicle} көлігінің багы – {}", KAZAKH.litres(*tank_ml))
             }
             Note::AmountMismatch => "Станция көрсеткен сома мөлшер мен бағаның көбейтіндісіне тең емес".to_owned(),
-            Note::AboveHold { ml, minor } => {
-                format!("Бұл резервтен артық: {}", Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject))
+            Note::AboveHold { ml, pieces, minor } => {
+                format!("Бұл резервтен артық: {}", Priced(Amounts { ml: *ml, pieces: *pieces, minor: *minor }, subject))
             }
             Note::HoldExpired(at) => format!("Резервтің мерзімі бұрын өткен: {}", Dotted(*at)),
             Note::Differs(Difference::Product) => "Тауар рұқсат етілген тауардан басқа".to_owned(),
@@ -317,10 +317,10 @@ impl Language for Kazakh {
                 };
                 format!("{} {state}", original_or(subject))
             }
-            Note::Sold { ml, minor } if subject.code == Code::AmountMismatch => format!(
+            Note::Sold { ml, pieces, minor } if subject.code == Code::AmountMismatch => format!(
                 "{card} картасы бойынша {} қайтаруға болмайды: сатылғаны – {}",
                 Priced(subject.asked, subject),
-                Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject)
+                Priced(Amounts { ml: *ml, pieces: *pieces, minor: *minor }, subject)
             ),
             Note::Sold { .. } | Note::Released { .. } => return None,
             Note::Driver(driver) => format!("Жүргізуші: {driver}"),

@@ -284,8 +284,8 @@ impl Language for Russian {
                 format!("Бак машины {vehicle} вмещает {}", RUSSIAN.litres(*tank_ml))
             }
             Note::AmountMismatch => "Сумма станции не равна количеству, умноженному на цену".to_owned(),
-            Note::AboveHold { ml, minor } => {
-                format!("Это больше резерва: {}", Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject))
+            Note::AboveHold { ml, pieces, minor } => {
+                format!("Это больше резерва: {}", Priced(Amounts { ml: *ml, pieces: *pieces, minor: *minor }, subject))
             }
             Note::HoldExpired(at) => format!("Срок резерва истёк {}", Dotted(*at)),
             Note::Differs(Difference::Product) => "Товар не тот, что был одобрен".to_owned(),
@@ -316,10 +316,10 @@ impl Language for Russian {
                 };
                 format!("{} {state}", original_or(subject))
             }
-            Note::Sold { ml, minor } if subject.code == Code::AmountMismatch => format!(
+            Note::Sold { ml, pieces, minor } if subject.code == Code::AmountMismatch => format!(
                 "По карте {card} нельзя вернуть {}: продано {}",
                 Priced(subject.asked, subject),
-                Priced(Amounts { ml: *ml, pieces: 0, minor: *minor }, subject)
+                Priced(Amounts { ml: *ml, pieces: *pieces, minor: *minor }, subject)
             ),
             Note::Sold { .. } | Note::Released { .. } => return None,
             Note::Driver(driver) => format!("Водитель: {driver}"),

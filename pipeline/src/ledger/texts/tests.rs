@@ -450,7 +450,11 @@ fn a_purchase_that_is_forbidden() {
 
 #[test]
 fn what_follows_a_purchase() {
-    let hold = Note::AboveHold { ml: Millilitres::from_litres(60), minor: MinorUnits::new(416_700).expect("in range") };
+    let hold = Note::AboveHold {
+        ml: Millilitres::from_litres(60),
+        pieces: 0,
+        minor: MinorUnits::new(416_700).expect("in range"),
+    };
     let posted = |kind, code, notes| Situation { notes, ..done(kind, code, amounts(65_000, 0, 451_425)) };
     check(
         posted(TransactionKind::Completion, Code::CompletionAboveHold, vec![hold]),
@@ -508,6 +512,7 @@ fn what_follows_a_purchase() {
     let original = Original { auth_code: Some(AuthCode::new("3-17").expect("a code")), idem: None };
     let sold = Note::Sold {
         ml: Millilitres::new(42_500).expect("in range"),
+        pieces: 0,
         minor: MinorUnits::new(295_163).expect("in range"),
     };
     let refund = |code, note| Situation {
@@ -532,8 +537,11 @@ fn what_follows_a_purchase() {
         [Бас тартылды. Бастапқы сатып алу жабылған] 3-17 авторизациясы бұрын жойылған.
     "#]],
     );
-    let released =
-        Note::Released { ml: Millilitres::from_litres(60), minor: MinorUnits::new(416_700).expect("in range") };
+    let released = Note::Released {
+        ml: Millilitres::from_litres(60),
+        pieces: 0,
+        minor: MinorUnits::new(416_700).expect("in range"),
+    };
     check(
         Situation { notes: vec![released], ..done(TransactionKind::Reversal, Code::Approved, Amounts::default()) },
         expect![[r#"

@@ -215,6 +215,11 @@ impl Display for Goods {
     }
 }
 
+/// `60 L were`, `1 piece was`.
+pub(super) fn were(amounts: Amounts) -> &'static str {
+    if amounts.ml.get() == 0 && amounts.pieces == 1 { "was" } else { "were" }
+}
+
 /// `60 L for 4,167.00 RUB`.
 pub(super) struct Priced<'a>(pub(super) Amounts, pub(super) &'a Subject<'a>);
 
