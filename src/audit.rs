@@ -8,10 +8,10 @@ use std::io::Write;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use model::{ContractId, LedgerRecord, LogSettings, PartitionId, Topic};
+use model::{ContractId, LogSettings, PartitionId, Topic};
 use pipeline::audit::{Audit, Report, posted_in_words};
 
-use crate::reading::{Kafka, Progress, reachable, read_all};
+use crate::reading::{Kafka, Progress, reachable, read_ledger};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -54,13 +54,7 @@ fn audited(
     progress: &mut Progress,
 ) -> anyhow::Result<Report> {
     let mut out = std::io::stdout().lock();
-    read_all(log, Topic::Ledger, partition, |offset, payload| {
-        let record: LedgerRecord = serde_json::from_slice(payload).with_context(|| {
-            format!(
-                "the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?"
-            )
-        })?;
-        progress.record();
+    read_ledger(log, partition, progress, |offset, record| {
         audit.take(offset, &record);
         for posted in audit.posted() {
             writeln!(out, "{}", posted_in_words(&posted)).context("the postings cannot be printed")?;

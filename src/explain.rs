@@ -11,15 +11,15 @@ use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::{
-    CardEntry, CardToken, ContractId, CountryCode, Entry, Fact, Item, LedgerBody, LedgerRecord, LogSettings,
-    Millilitres, Outcome, PriceE4, ProductCode, Prompts, RegionId, SiteId, SoldItem, TimestampUs, Topic, Unit,
+    CardEntry, CardToken, ContractId, CountryCode, Entry, Fact, Item, LedgerBody, LogSettings, Millilitres, Outcome,
+    PriceE4, ProductCode, Prompts, RegionId, SiteId, SoldItem, TimestampUs, Topic, Unit,
 };
 use pipeline::ledger::explain::{Explanation, Language, Question};
 use pipeline::ledger::shard::Shard;
 
 use crate::config::Config;
 use crate::owner::now;
-use crate::reading::{Kafka, Progress, reachable, read_all};
+use crate::reading::{Kafka, Progress, reachable, read_all, read_ledger};
 
 /// Products that are remembered for their price: a partition that sells more is asked with --price.
 const PRODUCTS_MAX: usize = 4096;
@@ -158,13 +158,7 @@ impl Known {
             _ => None,
         };
         let mut progress = Progress::of(log, &[(Topic::Ledger, partition)])?;
-        read_all(log, Topic::Ledger, partition, |offset, payload| {
-            let record: LedgerRecord = serde_json::from_slice(payload).with_context(|| {
-                format!(
-                    "the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?"
-                )
-            })?;
-            progress.record();
+        read_ledger(log, partition, &mut progress, |offset, record| {
             if let LedgerBody::Outcome(outcome) = &record.body {
                 if let (Some(When::Wall(wall)), Some(zone)) = (when, opened(outcome, contract)) {
                     until = Some(on_the_wall(wall, zone)?);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 use ingest::{From, LogReader};
-use model::{LogSettings, PartitionId, Topic};
+use model::{LedgerRecord, LogSettings, PartitionId, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -82,6 +82,24 @@ pub(crate) fn read_all(
             return Ok(());
         }
     }
+}
+
+/// Every record of a partition of the ledger up to its end of now, for as long as `take` wants more.
+pub(crate) fn read_ledger(
+    log: &LogSettings,
+    partition: PartitionId,
+    progress: &mut Progress,
+    mut take: impl FnMut(i64, LedgerRecord) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    read_all(log, Topic::Ledger, partition, |offset, payload| {
+        let record = serde_json::from_slice(payload).with_context(|| {
+            format!(
+                "the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?"
+            )
+        })?;
+        progress.record();
+        take(offset, record)
+    })
 }
 
 /// How far a reading has come, on a terminal.

@@ -17,13 +17,13 @@ use jiff::civil::Date;
 use model::books::Books;
 use model::{
     Command, CommandMessage, ContractId, Currency, FORMAT_VERSION, Fact, Fence, IdempotencyKey, LedgerBody,
-    LedgerRecord, LogSettings, PartitionId, RegisterOutcome, TopUpState, Topic,
+    LogSettings, PartitionId, RegisterOutcome, TopUpState, Topic,
 };
 use pipeline::audit::money;
 use sinks::Recorder;
 
 use crate::owner::now;
-use crate::reading::{Kafka, Progress, reachable, read_all};
+use crate::reading::{Kafka, Progress, reachable, read_ledger};
 use outcomes::Outcomes;
 
 /// Problems that are told one by one; all are counted.
@@ -298,10 +298,7 @@ fn waiting(log: &LogSettings) -> anyhow::Result<Vec<(ContractId, Currency)>> {
     for partition in log.all_partitions() {
         let mut books = std::collections::BTreeMap::<ContractId, Books>::new();
         let mut fence = Fence::default();
-        read_all(log, Topic::Ledger, partition, |offset, payload| {
-            let record: LedgerRecord = serde_json::from_slice(payload)
-                .with_context(|| format!("the ledger cannot be read at {partition}/{offset}"))?;
-            progress.record();
+        read_ledger(log, partition, &mut progress, |offset, record| {
             match record.body {
                 LedgerBody::Takeover { .. } => fence.takeover(offset),
                 LedgerBody::Outcome(outcome) if fence.admits(record.epoch) => {

@@ -125,7 +125,7 @@ struct Run {
     /// Write requests, as a producer does that knows the contract, instead of transactions that are routed first
     #[arg(long)]
     direct: bool,
-    /// Measure the floor too, plain consume-produce echoes in place of Forecourt, in turns with it
+    /// Measure the floor too, plain consume-produce echoes: a trickle beside Forecourt, and all of them in turns with it
     #[arg(long, conflicts_with = "through_faults")]
     with_floor: bool,
     /// Seconds of a turn

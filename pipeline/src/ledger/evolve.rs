@@ -39,6 +39,7 @@ pub(super) struct Change {
     pub(super) location: Option<Location>,
     pub(super) odometer: Option<u32>,
 }
+
 /// Tells terminals apart: enough to notice that another one completes.
 pub(super) fn terminal_hash(site: &SiteId, terminal: &TerminalId) -> u32 {
     use std::hash::BuildHasher;

@@ -39,7 +39,7 @@ pub(super) struct Done {
 
 #[derive(Debug)]
 pub(super) enum Body {
-    /// A repeat of an origin.
+    /// A repeat of an origin, or a tick: what it brought about came before it.
     Nothing,
     Order(Vec<Fact>),
     /// The answer that is kept at this place.
