@@ -117,8 +117,13 @@ async fn start(
         log: log.clone(),
         payload_bytes_max: MQTT_PAYLOAD_BYTES_MAX,
     };
-    let stop = parts.stop_async.subscribe();
-    parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, stop).await?) });
+    let (told, link) = watch::channel(ingest::MqttLink::Connecting);
+    let (stop, gauges) = (parts.stop_async.subscribe(), health.clone());
+    parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, told, stop).await?) });
+    parts.task("gauges", async move {
+        report_gauges(link, &gauges).await;
+        Ok(())
+    });
 
     let publish = sinks::publish::Config { log: log.clone(), group: format!("{}.publish", log.topic_prefix) };
     let stop = parts.stop_async.subscribe();
@@ -143,6 +148,21 @@ async fn start(
         Ok(())
     });
     Ok(())
+}
+
+/// Keeps the page told whether gauges can be heard. Decisions do not need them, so `/readyz` does not wait.
+async fn report_gauges(mut link: watch::Receiver<ingest::MqttLink>, health: &dashboards::Health) {
+    loop {
+        let (is_well, detail) = match &*link.borrow_and_update() {
+            ingest::MqttLink::Connecting => (false, "connecting to the MQTT broker".to_owned()),
+            ingest::MqttLink::Subscribed => (true, "listening".to_owned()),
+            ingest::MqttLink::Down(reason) => (false, format!("no connection to the MQTT broker: {reason}")),
+        };
+        health.set("gauges", is_well, detail);
+        if link.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Keeps the page told how far ClickHouse is behind.

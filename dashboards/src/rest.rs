@@ -103,7 +103,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let waiting = app.health.waiting_for();
     let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &json!({ "ready": waiting.is_empty(), "waiting_for": waiting }))
+    json(status, &json!({ "ready": waiting.is_empty(), "waiting_for": waiting, "parts": app.health.parts() }))
 }
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {

@@ -22,7 +22,7 @@ use model::{PartitionId, Topic};
 use rdkafka::error::KafkaError;
 
 pub use log_reader::{From, LogMessage, LogReader, Span, spans};
-pub use mqtt::{Credentials, MqttConfig};
+pub use mqtt::{Credentials, MqttConfig, MqttLink};
 pub use rejected::Rejecter;
 pub use route::RouteConfig;
 

@@ -95,8 +95,22 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Runs until `stop` becomes true, or until a record cannot be written. A broker that is away is waited for.
-pub async fn run(config: MqttConfig, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+/// How the connection to the broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MqttLink {
+    Connecting,
+    /// What gauges publish from now on arrives, after interruptions too.
+    Subscribed,
+    Down(String),
+}
+
+/// Runs until `stop` becomes true, or until a record cannot be written. A broker that is away is waited for; `told` always
+/// has how the connection is.
+pub async fn run(
+    config: MqttConfig,
+    told: watch::Sender<MqttLink>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let (failed, mut failures) = mpsc::channel(1);
     let producer: ThreadedProducer<Receipts> = kafka::producer(&config.log, "forecourt-mqtt")
         .create_with_context(Receipts { watch: Watch::new("producer of readings"), failed })
@@ -104,7 +118,7 @@ pub async fn run(config: MqttConfig, mut stop: watch::Receiver<bool>) -> Result<
     let producer = Arc::new(producer);
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_KIB_MAX));
     let mut backoff = BACKOFF_MIN;
-    let mut link = Link::default();
+    let mut link = Link { told, down_because: None, was_up: false };
     let mut is_subscribed = false;
     let result = loop {
         let mut session = Session::open(&config, &producer, &under_way);
@@ -143,8 +157,8 @@ pub async fn run(config: MqttConfig, mut stop: watch::Receiver<bool>) -> Result<
 }
 
 /// The state of the connection, told when it changes.
-#[derive(Default)]
 struct Link {
+    told: watch::Sender<MqttLink>,
     down_because: Option<String>,
     was_up: bool,
 }
@@ -158,6 +172,10 @@ impl Link {
         (self.down_because, self.was_up) = (None, true);
     }
 
+    fn is_subscribed(&self) {
+        self.told.send_replace(MqttLink::Subscribed);
+    }
+
     fn is_down(&mut self, config: &MqttConfig, reason: &str) {
         metrics::gauge!("forecourt_mqtt_connected").set(0.0);
         if self.was_up || self.down_because.as_deref() != Some(reason) {
@@ -165,5 +183,6 @@ impl Link {
             tracing::warn!(host, port, reason, "no connection to the MQTT broker, trying again");
         }
         (self.down_because, self.was_up) = (Some(reason.to_owned()), false);
+        self.told.send_replace(MqttLink::Down(reason.to_owned()));
     }
 }

@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod ledger;
 pub mod stations;
+pub mod tenancy;
 pub mod worker;
 
 pub use worker::{Dataflow, Ended, Feed};

@@ -26,7 +26,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// `serve --embedded` on free ports with its data in `data`; returns when `/readyz` says so.
+    /// `serve --embedded` on free ports with its data in `data`; returns when `/readyz` says so and gauges are heard.
     pub(crate) fn embedded(data: &Path) -> Self {
         Self::start(data, &["serve", "--embedded"])
     }
@@ -91,8 +91,12 @@ impl Instance {
             if let Some(status) = self.child.as_mut().expect("launched").try_wait().expect("a status") {
                 panic!("forecourt ended with {status}:\n{}", self.log_tail());
             }
-            if self.try_get("/readyz").is_some() {
-                return;
+            if let Some(body) = self.try_get("/readyz") {
+                let body: Value = serde_json::from_str(&body).expect("JSON");
+                let gauges = |part: &Value| part["name"] == "gauges" && part["ok"] == true;
+                if body["parts"].as_array().is_some_and(|parts| parts.iter().any(gauges)) {
+                    return;
+                }
             }
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -115,6 +115,8 @@ impl<'a> Session<'a> {
                         if let Err(error) = self.client.try_subscribe_many(filters(self.config)) {
                             return Ended::Lost(format!("cannot subscribe: {error}"));
                         }
+                    } else {
+                        link.is_subscribed();
                     }
                 }
                 Ok(Event::Incoming(Incoming::SubAck(answer))) => {
@@ -122,6 +124,7 @@ impl<'a> Session<'a> {
                         return Ended::Lost(refusal);
                     }
                     (self.subscribing, *is_subscribed) = (None, true);
+                    link.is_subscribed();
                 }
                 Ok(Event::Incoming(Incoming::Publish(publish))) => {
                     tokio::select! {
