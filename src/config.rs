@@ -13,12 +13,34 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    pub(crate) process: Process,
     pub(crate) kafka: Kafka,
     pub(crate) mqtt: Mqtt,
     pub(crate) clickhouse: ClickHouse,
     pub(crate) ledger: Ledger,
     pub(crate) stations: Stations,
     pub(crate) dashboards: Dashboards,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) roles: Vec<Role>,
+}
+
+/// What a process does. Several processes of a role share its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// MQTT and routing.
+    Ingest,
+    /// Decisions, and what is published from them.
+    Ledger,
+    Stations,
+    /// Rows in ClickHouse.
+    Sinks,
+    Dashboards,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -90,6 +112,19 @@ pub(crate) struct Stations {
 pub(crate) struct Dashboards {
     pub(crate) listen: SocketAddr,
     pub(crate) allowed_origins: Vec<String>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        let roles = vec![Role::Ingest, Role::Ledger, Role::Stations, Role::Sinks, Role::Dashboards];
+        Self { name: "forecourt".into(), roles }
+    }
+}
+
+impl Process {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
 }
 
 impl Default for Kafka {
@@ -221,6 +256,12 @@ impl Config {
 
     /// Relations that the types cannot hold.
     pub(crate) fn validate(self) -> anyhow::Result<Self> {
+        let name = &self.process.name;
+        ensure!(
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)),
+            "process.name {name:?}: letters, digits and . _ - are possible, and each process needs its own"
+        );
+        ensure!(!self.process.roles.is_empty(), "process.roles is empty: name at least one");
         ensure!(!self.kafka.bootstrap.is_empty(), "kafka.bootstrap is empty: name at least one host:port");
         ensure!(
             (1..=4096).contains(&self.kafka.partitions),

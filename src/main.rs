@@ -6,11 +6,13 @@ mod config;
 mod engines;
 mod explain;
 mod flows;
+mod ledger;
 mod owner;
 mod priority;
 mod reading;
 mod register;
 mod serve;
+mod stations;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
