@@ -18,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) mqtt: Mqtt,
     pub(crate) clickhouse: ClickHouse,
     pub(crate) ledger: Ledger,
+    pub(crate) snapshots: Snapshots,
     pub(crate) stations: Stations,
     pub(crate) dashboards: Dashboards,
 }
@@ -85,6 +86,22 @@ pub(crate) struct Ledger {
     #[serde(deserialize_with = "span_or_off")]
     pub(crate) clock_skew_max: Option<Span>,
     pub(crate) answers_kept: Span,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Snapshots {
+    /// Empty: none are taken.
+    pub(crate) store: String,
+    pub(crate) every: Span,
+    pub(crate) after_records: i64,
+    pub(crate) keep: usize,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { store: String::new(), every: Span(Duration::from_secs(15 * 60)), after_records: 200_000, keep: 3 }
+    }
 }
 
 /// How long holds of some terminals and products reserve. What is left out fits all.
@@ -292,6 +309,8 @@ impl Config {
         for (key, workers) in [("ledger.workers", self.ledger.workers), ("stations.workers", self.stations.workers)] {
             ensure!((1..=64).contains(&workers), "{key} is {workers}: 1 to 64 are possible");
         }
+        ensure!(self.snapshots.after_records >= 1, "snapshots.after_records is {}", self.snapshots.after_records);
+        ensure!(self.snapshots.keep >= 1, "snapshots.keep is 0: at least the newest is needed");
         ensure!(self.ledger.pin_tries_max >= 1, "ledger.pin_tries_max is 0: no card could ever be used with its PIN");
         Ok(self)
     }

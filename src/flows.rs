@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use ingest::{From, LogMessage, LogReader};
 use model::{ContractId, FORMAT_VERSION, IdempotencyKey, LogSettings, PartitionId, Request, RequestBody, Tick, Topic};
 use pipeline::{Dataflow, ledger, stations};
@@ -16,6 +16,7 @@ use sinks::Recorder;
 use tokio::sync::mpsc;
 
 use crate::owner::now;
+use crate::snapshots::Job;
 
 /// Records handed over at once; also the most that waits inside one hand-over.
 const BATCH_MAX: usize = 512;
@@ -140,8 +141,12 @@ pub(crate) fn station_inputs(
     Ok(())
 }
 
-/// Writes what the ledger dataflow gives to the log, until the dataflow ends.
-pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
+/// Writes what the ledger dataflow gives to the log, until the dataflow ends; hands on what becomes a snapshot.
+pub(crate) fn record_ledger(
+    outputs: &Receiver<Vec<ledger::Output>>,
+    recorder: &Recorder,
+    snapshots: Option<&Sender<Job>>,
+) -> anyhow::Result<()> {
     for batch in outputs {
         for output in batch {
             match output {
@@ -151,6 +156,11 @@ pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &
                 ledger::Output::TickDue { partition, contract } => {
                     let tick = tick(contract)?;
                     recorder.append(Topic::Requests, partition, tick.key(), &tick)?;
+                }
+                ledger::Output::Snapshot { partition, part } => {
+                    if let Some(snapshots) = snapshots {
+                        snapshots.send(Job::Part { partition, part })?;
+                    }
                 }
             }
         }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Role};
+use crate::snapshots::{self, Store};
 use crate::{flows, ledger, priority, stations};
 
 /// Batches between a dataflow and its recorder: at most this many wait.
@@ -221,13 +222,16 @@ fn start_ledger(config: &Config, parts: &mut Parts, health: &dashboards::Health)
     let recorder = Arc::new(Recorder::open(&log)?);
     let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
     let dataflow = Arc::new(pipeline::ledger::spawn(config.ledger.rules(), outputs));
+    let snapshots = start_snapshots(config, parts)?;
     parts.recorder(recorder.clone(), {
         let recorder = recorder.clone();
-        move || flows::record_ledger(&recorded, &recorder)
+        let jobs = snapshots.as_ref().map(|snapshots| snapshots.jobs.clone());
+        move || flows::record_ledger(&recorded, &recorder, jobs.as_ref())
     })?;
     let (follow, followed) = crossbeam_channel::unbounded();
     let (owned, publishes) = watch::channel(BTreeSet::new());
-    let links = ledger::Links { dataflow: dataflow.clone(), recorder, follow, owned, health: health.clone() };
+    let links =
+        ledger::Links { dataflow: dataflow.clone(), recorder, follow, owned, health: health.clone(), snapshots };
     let (log_, name, stop) = (log.clone(), config.process.name.clone(), parts.stop_now.clone());
     parts.thread("ledger-owner", move || ledger::run(&log_, &name, links, &stop))?;
     let (log_, stop) = (log.clone(), parts.stop_now.clone());
@@ -239,6 +243,25 @@ fn start_ledger(config: &Config, parts: &mut Parts, health: &dashboards::Health)
     let stop = parts.stop_async.subscribe();
     parts.task("publish", async move { Ok(sinks::publish::run(publish, publishes, stop).await?) });
     Ok(())
+}
+
+/// The writer of snapshots, if there is a place for them.
+fn start_snapshots(config: &Config, parts: &mut Parts) -> anyhow::Result<Option<ledger::Snapshots>> {
+    let settings = &config.snapshots;
+    if settings.store.is_empty() {
+        return Ok(None);
+    }
+    let store = Store::open(&settings.store, &config.log())?;
+    // Not bounded here: the workers stop making slices while many wait to be packed.
+    let (jobs, todo) = crossbeam_channel::unbounded();
+    let (told, news) = crossbeam_channel::unbounded();
+    let (writes_to, keep) = (store.clone(), settings.keep);
+    parts.aside("snapshots", move || {
+        snapshots::write(&writes_to, keep, &todo, &told);
+        Ok(())
+    })?;
+    let (every, after_records) = (settings.every.0, settings.after_records);
+    Ok(Some(ledger::Snapshots { store, jobs, news, every, after_records }))
 }
 
 /// The stations: take over what the group gives, derive, record. No decision waits for them, so they give way.

@@ -21,6 +21,8 @@ use crate::kafka::{self, Trouble, Watch};
 
 /// A member that is silent for so long loses its partitions to others.
 const SESSION_TIMEOUT_MS: &str = "10000";
+/// A member learns with its heartbeat that partitions move, and those that do wait for all to have learned it.
+const HEARTBEAT_MS: &str = "300";
 const REJOIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to follow, and as whom.
@@ -123,7 +125,7 @@ fn connect(config: &MembershipConfig, group: &str, identity: &Identity) -> Resul
         .set("group.instance.id", &config.instance)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", SESSION_TIMEOUT_MS)
-        .set("heartbeat.interval.ms", "1000")
+        .set("heartbeat.interval.ms", HEARTBEAT_MS)
         .create_with_context(callbacks)
         .map_err(|source| Error::Kafka { action: format!("create a member of {group}"), source })?;
     consumer.subscribe(&[&topic]).map_err(|source| Error::Kafka { action: format!("join {group}"), source })?;
