@@ -37,6 +37,8 @@ impl Store {
     /// the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, …).
     pub(crate) fn open(place: &str, log: &LogSettings) -> anyhow::Result<Self> {
         let (objects, root): (Arc<dyn ObjectStore>, Key) = if place.starts_with("s3://") {
+            // Fails when there is one already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let url = place.parse().with_context(|| format!("snapshots.store {place:?} is no address"))?;
             let settings = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
             let settings = settings.map(|(name, value)| (name.to_ascii_lowercase(), value));
