@@ -51,9 +51,11 @@ impl Instance {
         let file = data.join(format!("{prefix}.toml"));
         let text = format!(
             "[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n[mqtt]\nport = {mqtt}\nclient_id = \"{prefix}\"\n\
-             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n",
+             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
+             [snapshots]\nstore = \"{}\"\nevery = \"5s\"\n",
             engines.broker(),
-            engines.clickhouse
+            engines.clickhouse,
+            data.join("snapshots").display()
         );
         std::fs::write(&file, text).expect("a configuration file");
         let mut instance = Self {
@@ -77,10 +79,12 @@ impl Instance {
         let text = format!(
             "[process]\nname = \"{name}\"\n[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n\
              [mqtt]\nport = {}\nclient_id = \"{prefix}-{name}\"\nshared_group = \"{prefix}\"\n\
-             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n",
+             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
+             [snapshots]\nstore = \"{}\"\nevery = \"5s\"\n",
             engines.broker(),
             engines.mqtt,
-            engines.clickhouse
+            engines.clickhouse,
+            data.join("snapshots").display()
         );
         std::fs::write(&file, text).expect("a configuration file");
         Self {
