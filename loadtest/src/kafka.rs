@@ -236,12 +236,17 @@ impl Reader {
     /// The offset that the next record of a partition will get. Waits while the partition has no leader, as happens to new
     /// topics and when brokers come back.
     pub fn end(&self, topic: &str, partition: i32) -> anyhow::Result<i64> {
+        Ok(self.span(topic, partition)?.1)
+    }
+
+    /// The offset of the first record that is kept, and [`Self::end`].
+    pub fn span(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
         let begun = Instant::now();
         loop {
             match self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT) {
-                Ok((_, end)) => return Ok(end),
+                Ok(span) => return Ok(span),
                 Err(error) if begun.elapsed() > LEADER_PATIENCE => {
-                    return Err(error).with_context(|| format!("cannot ask kafka for the end of {topic}/{partition}"));
+                    return Err(error).with_context(|| format!("cannot ask kafka for the ends of {topic}/{partition}"));
                 }
                 Err(error) => tracing::debug!(%error, topic, partition, "no leader yet"),
             }
