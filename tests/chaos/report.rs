@@ -65,7 +65,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn add(&mut self, row: Row) {
         println!("{}", row.line());
-        row.remarks.iter().chain(&row.wrong).for_each(|line| println!("  {line}"));
+        row.wrong.iter().for_each(|line| println!("  {line}"));
         self.rows.push(row);
     }
 

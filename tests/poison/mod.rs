@@ -42,7 +42,7 @@ fn poisons(good: &str) -> Vec<Poison> {
         poison("too_large", nested(DEPTH)),
         poison("not_json", quantity("NaN")),
         poison("not_json", quantity("-Infinity")),
-        poison("not_json", quantity("1e999")),
+        poison("shape", quantity("1e999")),
         poison("not_utf8", invalid),
         poison("not_json", good.as_bytes()[..good.len() / 2].to_vec()),
         poison("not_json", b"\0\0\0\0".to_vec()),
@@ -57,6 +57,11 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// What is rejected already.
+    pub(crate) fn standing(forecourt: &Instance) -> Self {
+        Self { expected: rejected(forecourt), refused_by_broker: 0 }
+    }
+
     fn note(&mut self, source: &str, reason: &str) {
         *self.expected.entry(source.to_owned()).or_default().entry(reason.to_owned()).or_default() += 1;
     }
