@@ -55,6 +55,10 @@ pub(crate) struct Stage {
     name: &'static str,
     faults: BTreeMap<String, u32>,
     remarks: Vec<String>,
+    /// What the scene itself found wrong.
+    pub(crate) wrong: Vec<String>,
+    /// Processes that ended by themselves.
+    pub(crate) revived: u32,
 }
 
 impl Stage {
@@ -76,10 +80,22 @@ impl Stage {
         let mut forecourt = Instance::among(&engines, folder.path(), PREFIX, Servers { mqtt, clickhouse });
         forecourt.launch();
         forecourt.wait_ready();
-        let (faults, remarks, name) = (BTreeMap::new(), Vec::new(), plan.name);
-        let (load, gauges) = (None, None);
-        let mut stage =
-            Self { load, gauges, forecourt, mosquitto, engines, network, history, disk, folder, name, faults, remarks };
+        let mut stage = Self {
+            load: None,
+            gauges: None,
+            forecourt,
+            mosquitto,
+            engines,
+            network,
+            history,
+            disk,
+            folder,
+            name: plan.name,
+            faults: BTreeMap::new(),
+            remarks: Vec::new(),
+            wrong: Vec::new(),
+            revived: 0,
+        };
         let load = stage.reach().load(&Amount { transactions_per_s: TRANSACTIONS_PER_S, seconds: plan.seconds });
         let gauges = stage.reach().gauges(plan.seconds, plan.gauges);
         (stage.load, stage.gauges) = (Some(load), Some(gauges));
@@ -129,12 +145,15 @@ impl Stage {
                 instance.launch();
             }
         }
-        said.into_iter().for_each(|what| self.remark(what));
+        for what in said {
+            self.revived += 1;
+            self.remark(what);
+        }
     }
 
     /// Waits until the load is over and all are up again, then judges.
     pub(crate) fn judge(mut self) -> Row {
-        let mut wrong = Vec::new();
+        let mut wrong = std::mem::take(&mut self.wrong);
         eventually("the load ends", Duration::from_secs(900), || {
             self.revive();
             std::thread::sleep(WATCH);

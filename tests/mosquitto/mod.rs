@@ -17,9 +17,10 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     pub(crate) fn start(port: u16, folder: &Path) -> Self {
         let file = folder.join("mosquitto.conf");
-        // What changes is saved soon: without the second and third line on persistence, only every half hour.
+        // Every change is saved; otherwise, only every half hour. Started by root, it would become a user who may not write
+        // here, and would go on without saving anything.
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
+            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
              autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n",
             folder.display()
         );

@@ -5,19 +5,25 @@
 //! plan any more, so a pause of any length does no harm.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use model::LogSettings;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::watch;
 
+use crate::kafka::REQUEST_TIMEOUT;
 use crate::{Error, kafka};
 
 /// Rows wait for company anyway.
 const GATHER: Duration = Duration::from_millis(200);
 const INSTANCE: &str = "recorder";
+/// Longer than a member's session, so that one that died is gone by then.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// ClickHouse may be away for long, and nothing is polled meanwhile.
 const POLL_INTERVAL_MAX_MS: &str = "86400000";
 
@@ -77,6 +83,22 @@ pub(super) fn join(log: &LogSettings, group: &str, topic: &str) -> Result<BaseCo
         .map_err(Error::kafka(format!("opening a consumer of {topic}")))?;
     consumer.subscribe(&[topic]).map_err(Error::kafka(format!("joining group {group}")))?;
     Ok(consumer)
+}
+
+/// Waits until the group has no member; false when it still has one after [`STRANGER_PATIENCE`], or when stopped. A
+/// process that was replaced while it stood still takes its place back when it wakes up, before it learns of that and ends.
+pub(super) fn is_left(log: &LogSettings, group: &str, stop: &watch::Receiver<bool>) -> bool {
+    let Ok(client) = kafka::client_config(log).create::<BaseConsumer>() else { return false };
+    let deadline = Instant::now() + STRANGER_PATIENCE;
+    while !*stop.borrow() && Instant::now() < deadline {
+        // Without an answer the group is as good as taken.
+        let found = client.fetch_group_list(Some(group), REQUEST_TIMEOUT);
+        if found.is_ok_and(|found| found.groups().iter().all(|group| group.members().is_empty())) {
+            return true;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    false
 }
 
 /// Tells a member that was replaced from one that lost its connection.

@@ -53,21 +53,26 @@ pub(super) fn record(
     let mut pause = Pause::default();
     while !*stop.borrow() {
         let began = Instant::now();
-        match Session::open(source, config, status, stop, runtime).and_then(|session| match session {
+        let ended = Session::open(source, config, status, stop, runtime).and_then(|session| match session {
             Some(mut session) => session.record(),
             None => Ok(End::Stopped),
-        }) {
+        });
+        match ended {
             Ok(End::Stopped) => break,
+            Err(error @ Error::Replaced { .. }) => {
+                tracing::warn!(topic = kafka::label(topic), %error, "waiting for the end of the other one");
+                status.change(topic, |topic| topic.phase = Phase::Waiting(error.to_string()));
+                if !member::is_left(&config.log, &group_of(source, config), stop) {
+                    return Err(failed(source, status, error));
+                }
+                tracing::info!(topic = kafka::label(topic), "nobody else records any more: recording goes on");
+            }
             Ok(End::Revoked) => tracing::warn!(topic = kafka::label(topic), "the consumer group was rearranged"),
             Err(error) if error.passes() => {
                 tracing::warn!(topic = kafka::label(topic), %error, "recording in ClickHouse begins anew");
                 status.change(topic, |topic| topic.phase = Phase::Waiting(error.to_string()));
             }
-            Err(error) => {
-                tracing::error!(topic = kafka::label(topic), %error, "recording in ClickHouse ended");
-                status.change(topic, |topic| topic.phase = Phase::Failed(error.to_string()));
-                return Err(error);
-            }
+            Err(error) => return Err(failed(source, status, error)),
         }
         if began.elapsed() > JOIN_TIMEOUT {
             pause = Pause::default();
@@ -76,6 +81,17 @@ pub(super) fn record(
     }
     status.change(topic, |topic| topic.phase = Phase::Stopped);
     Ok(())
+}
+
+fn failed(source: Source, status: &Status, error: Error) -> Error {
+    let topic = source.topic();
+    tracing::error!(topic = kafka::label(topic), %error, "recording in ClickHouse ended");
+    status.change(topic, |topic| topic.phase = Phase::Failed(error.to_string()));
+    error
+}
+
+fn group_of(source: Source, config: &Config) -> String {
+    format!("{}-{}", config.group, kafka::label(source.topic()))
 }
 
 fn wait(stop: &watch::Receiver<bool>, pause: Duration) {
@@ -110,7 +126,7 @@ impl<'a> Session<'a> {
         runtime: &'a Handle,
     ) -> Result<Option<Self>, Error> {
         let topic = config.log.topic_name(source.topic());
-        let group = format!("{}-{}", config.group, kafka::label(source.topic()));
+        let group = group_of(source, config);
         let consumer = member::join(&config.log, &group, &topic)?;
         let inserter = Inserter {
             client: server(config).with_database(&config.database),

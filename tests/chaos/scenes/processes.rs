@@ -104,6 +104,9 @@ pub(crate) fn sigstop_forecourt() -> Result<Row, LeftOut> {
         }
         stage.watch(Duration::from_millis(500));
     };
+    if stage.revived > 0 {
+        stage.wrong.push("the one that took over ended by itself".to_owned());
+    }
     match ended {
         Some(status) => {
             let last = first.log_tail().lines().last().unwrap_or_default().to_owned();
