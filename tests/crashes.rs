@@ -1,7 +1,7 @@
 //! kill -9 at random moments, under load: Forecourt, Kafka, ClickHouse, and all of them at once. Afterwards every request has
 //! exactly one decision, balances are what the requests imply, and ClickHouse's rows are the ledger's facts.
 //!
-//! `CRASHES` sets how often (20), `CRASH_SEED` repeats a run. `make chaos` goes on from there.
+//! `CRASHES` sets how often (20), `CRASH_LOAD` how many transactions a second (300), `CRASH_SEED` repeats a run. `make chaos` goes on from there.
 
 mod instance;
 mod mosquitto;
@@ -16,13 +16,14 @@ const PREFIX: &str = "crash";
 fn no_request_is_lost_or_decided_twice_through_crashes() {
     let crashes = setting("CRASHES", 20);
     let seed = setting("CRASH_SEED", instance::now_us());
-    println!("CRASH_SEED={seed} CRASHES={crashes}");
+    let transactions_per_s = setting("CRASH_LOAD", 300);
+    println!("CRASH_SEED={seed} CRASHES={crashes} CRASH_LOAD={transactions_per_s}");
     let folder = tempfile::tempdir().expect("a folder");
     let mut engines = Instance::embedded(folder.path());
     let mut forecourt = Instance::beside(&engines, folder.path(), PREFIX, engines.mqtt);
 
     let reach = Reach { engines: &engines, forecourt: &forecourt, prefix: PREFIX, folder: folder.path() };
-    let load = reach.load(&Amount { transactions_per_s: 300, seconds: crashes * 6 + 10 });
+    let load = reach.load(&Amount { transactions_per_s, seconds: crashes * 6 + 10 });
     let killed = kill_at_random(crashes, &mut Random(seed | 1), (&mut engines, &mut forecourt), None);
     println!(
         "killed: Forecourt {}, Kafka {}, ClickHouse {}, all at once {}",

@@ -21,6 +21,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+/// After a cut that nobody was told of, the client is not to be what takes longest.
+const SOCKET_TIMEOUT_MS: &str = "10000";
 /// Messages that wait in the producer for the broker.
 const QUEUE_MAX: &str = "200000";
 /// Undelivered messages that are kept for another attempt.
@@ -193,6 +195,7 @@ fn open_producer(
         .set("socket.nagle.disable", "true")
         .set("queue.buffering.max.messages", QUEUE_MAX)
         .set("message.timeout.ms", timeout.as_millis().to_string())
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
         .set("reconnect.backoff.max.ms", "500")
         .create_with_context(Callbacks(Arc::clone(deliveries)))
         .context("cannot make a kafka producer")
@@ -215,6 +218,7 @@ impl Reader {
             .set("auto.offset.reset", "earliest")
             .set("socket.nagle.disable", "true")
             .set("fetch.wait.max.ms", "100")
+            .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
             .set("reconnect.backoff.max.ms", "500")
             .create_with_context(Quiet)
             .context("cannot make a kafka consumer")?;

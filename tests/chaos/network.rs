@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::LeftOut;
-use crate::instance::free_ports;
+use crate::instance::{free_ports, run};
 
 /// Where the proxy calls from.
 const PROXY_ADDRESS: &str = "127.0.0.9";
@@ -67,12 +67,20 @@ impl Network {
 
     /// Packets to and from Kafka and the MQTT broker are lost by chance.
     pub(crate) fn lose(&self, percent: u32) {
-        self.disturb(&format!("numgen random mod 100 < {percent} drop"));
+        self.disturb(&format!("numgen random mod 100 < {percent} counter drop"));
     }
 
     /// No packet arrives, and nobody is told.
     pub(crate) fn cut(&self) {
-        self.disturb("drop");
+        self.disturb("counter drop");
+    }
+
+    /// Packets that were dropped since the last [`Self::mend`].
+    pub(crate) fn lost(&self) -> u64 {
+        let listed = run("nft", &["list", "chain", "ip", &self.table, "arriving"]);
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let counts = text.split("counter packets ").skip(1);
+        counts.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// Every byte to and from Kafka takes so much longer.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The longest that a start may take, with Kafka's first format and a cold disk.
-const READY_MAX: Duration = Duration::from_secs(90);
+/// The longest that a start may take, with Kafka's first format, a cold disk, a long ledger and a busy machine.
+const READY_MAX: Duration = Duration::from_secs(240);
 
 /// Where a Forecourt finds what its engines' host does not tell.
 #[derive(Clone, Copy)]

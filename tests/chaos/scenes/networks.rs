@@ -14,7 +14,7 @@ pub(crate) fn network_lossy() -> Result<Row, LeftOut> {
     network.delay(Duration::from_millis(50));
     stage.fault("45 s with 5 % of packets lost, 50 ms each way");
     stage.watch(Duration::from_secs(45));
-    stage.network.as_ref().expect("a network").mend();
+    mend(&mut stage);
     Ok(stage.judge())
 }
 
@@ -25,8 +25,16 @@ pub(crate) fn network_cut() -> Result<Row, LeftOut> {
         stage.network.as_ref().expect("a network").cut();
         stage.fault(&format!("no packet for {seconds} s"));
         stage.watch(Duration::from_secs(seconds));
-        stage.network.as_ref().expect("a network").mend();
+        mend(&mut stage);
         stage.watch(Duration::from_secs(10));
     }
     Ok(stage.judge())
+}
+
+fn mend(stage: &mut Stage) {
+    let network = stage.network.as_ref().expect("a network");
+    let lost = network.lost();
+    network.mend();
+    assert!(lost > 0, "no packet was lost");
+    stage.remark(format!("{lost} packets were lost"));
 }
