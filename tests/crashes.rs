@@ -4,7 +4,6 @@
 //! `CRASHES` sets how often (20), `CRASH_LOAD` how many transactions a second (300), `CRASH_SEED` repeats a run. `make chaos` goes on from there.
 
 mod instance;
-mod mosquitto;
 mod under_load;
 
 use instance::Instance;
@@ -24,7 +23,7 @@ fn no_request_is_lost_or_decided_twice_through_crashes() {
 
     let reach = Reach { engines: &engines, forecourt: &forecourt, prefix: PREFIX, folder: folder.path() };
     let load = reach.load(&Amount { transactions_per_s, seconds: crashes * 6 + 10 });
-    let killed = kill_at_random(crashes, &mut Random(seed | 1), (&mut engines, &mut forecourt), None);
+    let killed = kill_at_random(crashes, &mut Random(seed | 1), &mut engines, &mut forecourt);
     println!(
         "killed: Forecourt {}, Kafka {}, ClickHouse {}, all at once {}",
         killed.forecourt, killed.kafka, killed.clickhouse, killed.all

@@ -28,7 +28,7 @@ use report::{Report, Row};
 pub(crate) type LeftOut = String;
 pub(crate) type Scene = fn() -> Result<Row, LeftOut>;
 
-const SCENES: [(&str, Scene); 16] = [
+const SCENES: [(&str, Scene); 17] = [
     ("poison", scenes::messages::poison),
     ("kill", scenes::processes::kill),
     ("sigstop_forecourt", scenes::processes::sigstop_forecourt),
@@ -40,6 +40,7 @@ const SCENES: [(&str, Scene); 16] = [
     ("network_lossy", scenes::networks::network_lossy),
     ("network_cut", scenes::networks::network_cut),
     ("mqtt_storm", scenes::messages::mqtt_storm),
+    ("kill_mosquitto", scenes::processes::kill_mosquitto),
     ("mosquitto_restarts", scenes::processes::mosquitto_restarts),
     ("clickhouse_errors", scenes::history::clickhouse_errors),
     ("clickhouse_answers_lost", scenes::history::clickhouse_answers_lost),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::instance::{Instance, eventually, run};
-use crate::mosquitto::Mosquitto;
 
 /// Opening the fleet may have to wait for a server's restart.
 const OPEN_WITHIN: Duration = Duration::from_secs(120);
@@ -183,7 +182,6 @@ pub(crate) struct Killed {
     pub(crate) forecourt: u32,
     pub(crate) kafka: u32,
     pub(crate) clickhouse: u32,
-    pub(crate) mosquitto: u32,
     pub(crate) all: u32,
 }
 
@@ -191,14 +189,13 @@ pub(crate) struct Killed {
 pub(crate) fn kill_at_random(
     crashes: u64,
     random: &mut Random,
-    (engines, forecourt): (&mut Instance, &mut Instance),
-    mut mosquitto: Option<&mut Mosquitto>,
+    engines: &mut Instance,
+    forecourt: &mut Instance,
 ) -> Killed {
     let mut killed = Killed::default();
-    let kinds = if mosquitto.is_some() { 10 } else { 8 };
     for _ in 0..crashes {
         std::thread::sleep(Duration::from_millis(500 + random.below(3_000)));
-        match random.below(kinds) {
+        match random.below(8) {
             0..=3 => {
                 forecourt.kill();
                 forecourt.launch();
@@ -210,25 +207,14 @@ pub(crate) fn kill_at_random(
             }
             4 | 5 => killed.kafka += u32::from(kill_engine(engines, "kafka")),
             6 => killed.clickhouse += u32::from(kill_engine(engines, "clickhouse")),
-            7 => {
+            _ => {
                 engines.kill();
                 forecourt.kill();
-                if let Some(mosquitto) = &mut mosquitto {
-                    mosquitto.kill();
-                    mosquitto.launch();
-                }
                 engines.launch();
                 engines.wait_ready();
                 forecourt.launch();
                 forecourt.wait_ready();
                 killed.all += 1;
-            }
-            _ => {
-                if let Some(mosquitto) = &mut mosquitto {
-                    mosquitto.kill();
-                    mosquitto.launch();
-                    killed.mosquitto += 1;
-                }
             }
         }
     }

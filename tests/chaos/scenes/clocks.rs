@@ -1,46 +1,45 @@
 //! A Forecourt whose machine has the wrong time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::LeftOut;
 use crate::report::Row;
 use crate::stage::{Plan, Stage};
 
-/// Right, an hour ahead, an hour behind, right: time jumps forward, back by two hours, and forward again.
+/// Right, an hour ahead, an hour behind, right: time jumps forward, back by two hours, and forward again. Ten seconds short of
+/// the hour ahead: from the hour on, Kafka takes no record (`message.timestamp.after.max.ms`).
 pub(crate) fn clock() -> Result<Row, LeftOut> {
-    let library = faketime()?;
     let mut stage = Stage::raise(&Plan::new("clock", 70))?;
-    for offset in [Some("+1h"), Some("-1h"), None] {
+    let library = wrong_clock(stage.folder.path())?;
+    for offset_secs in [3_590, -3_600, 0] {
         stage.watch(Duration::from_secs(3));
         stage.forecourt.kill();
-        stage.forecourt.environment = offset.map(|offset| environment(&library, offset)).unwrap_or_default();
+        stage.forecourt.environment = if offset_secs == 0 { Vec::new() } else { environment(&library, offset_secs) };
         stage.forecourt.launch();
         stage.forecourt.wait_ready();
-        match offset {
-            Some(offset) => stage.fault(&format!("started with its clock at {offset}")),
-            None => stage.fault("started with the right clock again"),
-        }
+        stage.fault(&format!("started with its clock {offset_secs:+} s off"));
         stage.watch(Duration::from_secs(12));
     }
     Ok(stage.judge())
 }
 
-fn environment(library: &std::path::Path, offset: &str) -> Vec<(String, String)> {
-    // Waits are measured by the monotonic clock, which no operator sets.
-    [
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME", offset.into()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+fn environment(library: &Path, offset_secs: i64) -> Vec<(String, String)> {
+    [("LD_PRELOAD", library.display().to_string()), ("WRONG_CLOCK_SECS", offset_secs.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
 }
 
-fn faketime() -> Result<PathBuf, LeftOut> {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    folders
-        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
-        .find(|library| library.exists())
-        .ok_or_else(|| "libfaketime is not there (apt install faketime)".to_owned())
+/// Made by the C compiler that building needs anyway. (libfaketime also moves the moments until which librdkafka waits, and
+/// nothing goes on any more.)
+fn wrong_clock(folder: &Path) -> Result<PathBuf, LeftOut> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/wrong_clock.c");
+    let library = folder.join("wrong_clock.so");
+    let output = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(library),
+        Ok(output) => Err(format!("cc: {}", String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(format!("cc cannot be run: {error}")),
+    }
 }
