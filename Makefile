@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DEMO_FLAGS ?=
 
-.PHONY: help demo test check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
+.PHONY: help demo test chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: prerequisites test-tools engines web browser-tools ## Pass all tests, agai
 	@deploy/with-engines $(CARGO) test --release --locked --workspace --test engines -- --ignored --test-threads=1
 	@echo "==> testing the page's own code"
 	@npm --prefix dashboards/web run --silent check && npm --prefix dashboards/web test --silent
+
+chaos: prerequisites chaos-tools engines web ## Break everything under load and count what is lost or doubled (an hour; CHAOS=sigstop for some scenes)
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(CARGO) test --release --locked --test chaos -- --ignored --nocapture
 
 check: prerequisites ## Format, lints, dependency rules: what a change must pass beside the tests
 	@$(CARGO) fmt --all -- --check
@@ -48,6 +52,9 @@ prerequisites:
 
 test-tools:
 	@deploy/setup test
+
+chaos-tools:
+	@deploy/setup chaos
 
 engines: ## Fetch Apache Kafka and the ClickHouse engine into the user's cache (once, about 300 MB)
 	@deploy/engines/fetch

@@ -4,13 +4,14 @@
 //! where, and when a snapshot is taken.
 //! Guarantees: a partition is decided only between its own takeover and the next one by anybody (see [`Owner`]); one that
 //! moves does not hold up the others; one that another owner took by mistake is taken back for as long as the group says
-//! that it is ours. Does not: decide; the dataflow does.
+//! that it is ours; a process that another one with its name has replaced ends. Does not: decide; the dataflow does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use crossbeam_channel::{Receiver, Sender};
 use ingest::{From, Membership, MembershipConfig, Moved};
 use model::{Fence, LedgerRecord, LogSettings, PartitionId, Topic};
@@ -19,7 +20,7 @@ use sinks::Recorder;
 use tokio::sync::watch;
 
 use crate::flows::Follow;
-use crate::owner::{Begin, Event, Owner};
+use crate::owner::{Begin, Event, Owner, is_successor};
 use crate::snapshots::{Finished, Job, News, Store};
 
 const WAIT: Duration = Duration::from_millis(20);
@@ -60,10 +61,11 @@ pub(crate) fn run(log: &LogSettings, instance: &str, links: Links, stop: &Atomic
     let config =
         MembershipConfig { log: log.clone(), topic: Topic::Requests, role: "ledger", instance: instance.to_owned() };
     let membership = Membership::join(config)?;
-    let owner = Owner::of(Topic::Ledger, log, links.recorder.clone())?;
+    let owner = Owner::of(Topic::Ledger, log, instance, links.recorder.clone())?;
     let mut role = Role {
         links,
         log: log.clone(),
+        instance: instance.to_owned(),
         membership,
         owner,
         retake: BTreeMap::new(),
@@ -80,6 +82,7 @@ pub(crate) fn run(log: &LogSettings, instance: &str, links: Links, stop: &Atomic
 struct Role {
     links: Links,
     log: LogSettings,
+    instance: String,
     membership: Membership,
     owner: Owner,
     /// Partitions of ours that another owner took, and when to take them back.
@@ -111,7 +114,7 @@ impl Role {
             self.begin(&due)?;
         }
         let mut lost = Vec::new();
-        let Links { dataflow, follow, .. } = &self.links;
+        let (Links { dataflow, follow, .. }, instance) = (&self.links, &self.instance);
         self.owner.turn::<LedgerRecord>(WAIT, |event| {
             match event {
                 Event::Fold { partition, offset, record } => {
@@ -120,6 +123,9 @@ impl Role {
                 Event::Start { partition, epoch, next } => {
                     dataflow.feed(partition).send(ledger::Input::Start { partition, epoch })?;
                     follow.send(Follow::Begin { partition, epoch, next })?;
+                }
+                Event::Lost { partition, owner } if is_successor(&owner, instance) => {
+                    bail!("partition {partition} was taken over by another Forecourt with our name ({owner}): this one ends");
                 }
                 Event::Lost { partition, owner } => {
                     tracing::warn!(%partition, owner, "another Forecourt took a partition over");

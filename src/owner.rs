@@ -108,12 +108,18 @@ struct Held {
 }
 
 impl Owner {
-    pub(crate) fn of(topic: Topic, log: &LogSettings, recorder: Arc<Recorder>) -> anyhow::Result<Self> {
+    /// `instance` names this process over restarts.
+    pub(crate) fn of(
+        topic: Topic,
+        log: &LogSettings,
+        instance: &str,
+        recorder: Arc<Recorder>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             log: log.clone(),
             topic,
             recorder,
-            process: unique_name(),
+            process: unique_name(instance),
             begun: 0,
             reader: LogReader::open_relaxed(log, &[], GATHER)?,
             held: BTreeMap::new(),
@@ -250,8 +256,14 @@ fn decode<R: DeserializeOwned>(topic: &str, message: &LogMessage) -> anyhow::Res
 }
 
 /// Names this process among all that ever owned a partition.
-fn unique_name() -> String {
-    format!("{}-{:x}", std::process::id(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos())
+fn unique_name(instance: &str) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{instance}:{}-{:x}", std::process::id(), since.as_nanos())
+}
+
+/// An owner under the name of this process, which is another process: it was started in our place.
+pub(crate) fn is_successor(owner: &str, instance: &str) -> bool {
+    owner.split_once(':').is_some_and(|(name, _)| name == instance)
 }
 
 pub(crate) fn now() -> TimestampUs {

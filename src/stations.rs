@@ -33,7 +33,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let config =
         MembershipConfig { log: log.clone(), topic: Topic::Readings, role: "stations", instance: instance.to_owned() };
-    let mut role = Role { log, membership: Membership::join(config)?, owned: BTreeSet::new(), health, stop };
+    let mut role = Role { log, instance, membership: Membership::join(config)?, owned: BTreeSet::new(), health, stop };
     while !stop.load(Ordering::Relaxed) {
         role.follow_group(WAIT)?;
         if !role.owned.is_empty() {
@@ -47,6 +47,7 @@ pub(crate) fn run(
 
 struct Role<'a> {
     log: &'a LogSettings,
+    instance: &'a str,
     membership: Membership,
     owned: BTreeSet<PartitionId>,
     health: &'a dashboards::Health,
@@ -99,7 +100,7 @@ impl Role<'_> {
         recorder: &Arc<Recorder>,
         start: impl FnOnce(),
     ) -> anyhow::Result<()> {
-        let mut owner = Owner::of(Topic::StationEvents, self.log, recorder.clone())?;
+        let mut owner = Owner::of(Topic::StationEvents, self.log, self.instance, recorder.clone())?;
         owner.begin(&self.owned.iter().copied().map(Begin::empty).collect::<Vec<_>>())?;
         let mut start = Some(start);
         let mut lost = false;

@@ -2,6 +2,7 @@
 //! good message passes.
 
 mod instance;
+mod poison;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -138,6 +139,13 @@ fn what_cannot_be_understood_is_put_aside_and_the_rest_goes_on() {
         }
     }
     check_rejected(&forecourt, "mqtt:", &cases);
+
+    // Far too large, far too deep and the like, on the ledger's own input too.
+    let before = poison::Sent::standing(&forecourt);
+    let mut sent = poison::send_everywhere(&forecourt, folder.path());
+    assert_eq!(sent.refused_by_broker, 3, "10 MB are more than the broker takes");
+    sent.add(&before);
+    println!("poison rejected: {}", sent.check_rejected(&forecourt, SOON));
 
     // The good ones behind them pass.
     forecourt.produce(

@@ -1,44 +1,12 @@
 //! `serve --config`: a broker and a database that Forecourt did not start, and Mosquitto for MQTT.
 
 mod instance;
+mod mosquitto;
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use instance::{Instance, eventually, free_ports};
-
-struct Mosquitto(Child);
-
-impl Mosquitto {
-    fn start(port: u16, folder: &std::path::Path) -> Self {
-        let file = folder.join("mosquitto.conf");
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n",
-            folder.display()
-        );
-        std::fs::write(&file, text).expect("a configuration file");
-        let program =
-            if std::path::Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mosquitto starts");
-        eventually("mosquitto listens", Duration::from_secs(10), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Self(child)
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use mosquitto::Mosquitto;
 
 #[test]
 fn mosquitto_keeps_readings_for_a_forecourt_that_is_away() {

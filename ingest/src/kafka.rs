@@ -18,6 +18,8 @@ use crate::Error;
 pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_PAUSE: Duration = Duration::from_millis(100);
+/// A broker that does not answer a request for so long is called anew.
+const SOCKET_TIMEOUT_MS: &str = "10000";
 /// Memory that one consumer may hold in fetched records, in KiB.
 const FETCHED_KIB_MAX: u32 = 32 * 1024;
 /// Records that one producer may hold, and their memory in KiB. Callers bound what is in flight below this.
@@ -36,6 +38,8 @@ fn client(settings: &LogSettings, name: &str) -> ClientConfig {
         .set("topic.metadata.refresh.fast.interval.ms", "50")
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true")
+        // After a cut that nobody was told of, a connection is given up rather than left to TCP's growing pauses.
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
         .set_log_level(RDKafkaLogLevel::Warning);
     config
 }

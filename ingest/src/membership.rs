@@ -70,7 +70,7 @@ impl Membership {
     }
 
     /// What happened since the last call; waits up to `wait` for something to happen. [`Error::Replaced`] when another
-    /// process holds our name.
+    /// process holds our name and does not end.
     pub fn poll(&mut self, wait: Duration) -> Result<Vec<Moved>, Error> {
         // Partitions are paused: what comes is events.
         if let Some(Err(error)) = self.consumer.poll(wait) {
@@ -94,15 +94,17 @@ impl Membership {
         Ok(moves)
     }
 
-    /// Joins again, unless another process holds the name. After an outage that outlasts the session, Kafka's client gives
-    /// itself a new identity and may take its own old one for a stranger's.
+    /// Joins again, unless another process goes on holding the name. After an outage that outlasts the session, Kafka's
+    /// client gives itself a new identity and may take its own old one for a stranger's. And a process that was replaced
+    /// while it stood still takes the name back when it wakes up, before it learns of that and ends.
     fn rejoin(&mut self, error: &KafkaError) -> Result<(), Error> {
         let deadline = Instant::now() + kafka::OPEN_PATIENCE;
         let replaced = || Error::Replaced { role: self.config.role, detail: error.to_string() };
         loop {
             match members_of(self.consumer.client(), &self.group) {
-                Ok(members) if self.identity.is_held_by_another(&members) => return Err(replaced()),
-                Ok(_) => break,
+                Ok(members) if !self.identity.is_held_by_another(&members) => break,
+                Ok(_) if Instant::now() < deadline => std::thread::sleep(REJOIN_PAUSE),
+                Ok(_) => return Err(replaced()),
                 Err(_) if Instant::now() < deadline => std::thread::sleep(REJOIN_PAUSE),
                 Err(_) => return Err(replaced()),
             }

@@ -89,6 +89,8 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Wait for records when a plan is: its answer arrives elsewhere.
 const PLAN_WAIT: Duration = Duration::from_millis(1);
 const REJOIN_PAUSE: Duration = Duration::from_millis(100);
+/// How long another process under the same name may take to end. Kafka forgets it after its session ([`group`]).
+const STRANGER_PATIENCE: Duration = Duration::from_secs(30);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 const LAST_COMMIT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -187,13 +189,24 @@ impl Router {
         self.commit()
     }
 
-    /// Joins the group again, unless another process holds the name. After an outage that outlasts the session, Kafka's
-    /// client gives itself a new identity and may take its own old one for a stranger's.
+    /// Joins the group again, unless another process goes on holding the name. After an outage that outlasts the session,
+    /// Kafka's client gives itself a new identity and may take its own old one for a stranger's. And a process that was
+    /// replaced while it stood still takes the name back when it wakes up, before it learns of that and ends.
     fn rejoin(&mut self, error: Error) -> Result<(), Error> {
-        let deadline = Instant::now() + kafka::OPEN_PATIENCE;
+        let deadline = Instant::now() + STRANGER_PATIENCE;
+        let mut is_told = false;
         loop {
             match members_of(self.outlet.client(), &self.config.group) {
-                Ok(members) if self.identity.is_held_by_another(&members) => return Err(error),
+                Ok(members) if self.identity.is_held_by_another(&members) => {
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    if !is_told {
+                        tracing::warn!(%error, "another process holds this name, waiting for its end");
+                        is_told = true;
+                    }
+                    std::thread::sleep(REJOIN_PAUSE);
+                }
                 // A commit of the old membership must not follow one of the new.
                 Ok(_) if !self.commit_on_its_way => break,
                 Ok(_) => drop(self.take_answer(REJOIN_PAUSE)),

@@ -21,6 +21,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);
+/// After a cut that nobody was told of, the client is not to be what takes longest.
+const SOCKET_TIMEOUT_MS: &str = "10000";
 /// Messages that wait in the producer for the broker.
 const QUEUE_MAX: &str = "200000";
 /// Undelivered messages that are kept for another attempt.
@@ -193,6 +195,7 @@ fn open_producer(
         .set("socket.nagle.disable", "true")
         .set("queue.buffering.max.messages", QUEUE_MAX)
         .set("message.timeout.ms", timeout.as_millis().to_string())
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
         .set("reconnect.backoff.max.ms", "500")
         .create_with_context(Callbacks(Arc::clone(deliveries)))
         .context("cannot make a kafka producer")
@@ -215,6 +218,7 @@ impl Reader {
             .set("auto.offset.reset", "earliest")
             .set("socket.nagle.disable", "true")
             .set("fetch.wait.max.ms", "100")
+            .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
             .set("reconnect.backoff.max.ms", "500")
             .create_with_context(Quiet)
             .context("cannot make a kafka consumer")?;
@@ -236,12 +240,17 @@ impl Reader {
     /// The offset that the next record of a partition will get. Waits while the partition has no leader, as happens to new
     /// topics and when brokers come back.
     pub fn end(&self, topic: &str, partition: i32) -> anyhow::Result<i64> {
+        Ok(self.span(topic, partition)?.1)
+    }
+
+    /// The offset of the first record that is kept, and [`Self::end`].
+    pub fn span(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
         let begun = Instant::now();
         loop {
             match self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT) {
-                Ok((_, end)) => return Ok(end),
+                Ok(span) => return Ok(span),
                 Err(error) if begun.elapsed() > LEADER_PATIENCE => {
-                    return Err(error).with_context(|| format!("cannot ask kafka for the end of {topic}/{partition}"));
+                    return Err(error).with_context(|| format!("cannot ask kafka for the ends of {topic}/{partition}"));
                 }
                 Err(error) => tracing::debug!(%error, topic, partition, "no leader yet"),
             }

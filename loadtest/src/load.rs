@@ -4,6 +4,7 @@ pub(crate) mod book;
 pub(crate) mod fleet;
 pub(crate) mod floor;
 pub(crate) mod frames;
+pub(crate) mod gauges;
 pub(crate) mod journal;
 pub(crate) mod light;
 pub(crate) mod readings;

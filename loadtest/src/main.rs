@@ -6,7 +6,7 @@
 
 mod load;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use model::{LogSettings, Topic};
 
 use load::fleet::Fleet;
 use load::floor::{Echoes, Floor, FloorPlan, Sizes};
+use load::gauges;
 use load::journal::{Journal, Line};
 use load::report;
 use load::step::{Measured, Plan, Targets, hold};
@@ -42,10 +43,18 @@ enum Work {
         /// The journal that `run --journal` wrote
         #[arg(long)]
         since: PathBuf,
+        /// The readings that `gauges --acknowledged` wrote
+        #[arg(long)]
+        acknowledged: Option<PathBuf>,
         /// Seconds to wait for late decisions and rows
         #[arg(long, default_value_t = 60)]
         wait: u64,
+        /// Write the figures into this file as JSON
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
+    /// Publish numbered tank readings, through faults of the broker, and write down which were acknowledged
+    Gauges(gauges::Options),
 }
 
 #[derive(Args, Clone)]
@@ -231,16 +240,21 @@ fn work() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Work::Run(run) => self::run(&run, &runtime),
         Work::Sustain(sustain) => self::sustain(&sustain, &runtime),
-        Work::Verify { target, since, wait } => {
-            let violations = check(
+        Work::Gauges(options) => Ok(code(runtime.block_on(gauges::publish(&options))?)),
+        Work::Verify { target, since, acknowledged, wait, json } => {
+            let (figures, violations) = check(
                 &Check {
                     journal: &since,
+                    acknowledged: acknowledged.as_deref(),
                     bootstrap: &target.bootstrap,
                     clickhouse: target.clickhouse(),
                     wait: Duration::from_secs(wait),
                 },
                 &runtime,
             )?;
+            if let Some(path) = &json {
+                write_json(path, &figures)?;
+            }
             violations.lines().iter().for_each(|line| println!("{line}"));
             println!("{}", if violations.is_empty() { "all is as it must be" } else { "VIOLATIONS FOUND" });
             Ok(code(violations.is_empty()))
@@ -250,6 +264,10 @@ fn work() -> anyhow::Result<ExitCode> {
 
 fn code(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    std::fs::write(path, serde_json::to_vec_pretty(value)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
@@ -296,9 +314,7 @@ fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode>
     );
     print!("{}", report::text(&measured, floor.as_ref()));
     if let Some(path) = &run.json {
-        let result = report::json(&measured, floor.as_ref());
-        std::fs::write(path, serde_json::to_vec_pretty(&result)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, &report::json(&measured, floor.as_ref()))?;
     }
     let (_, missing, doubled) = report::counts(&measured);
     Ok(code(missing == 0 && doubled == 0))
@@ -394,8 +410,7 @@ fn sustain(sustain: &Sustain, runtime: &tokio::runtime::Runtime) -> anyhow::Resu
     }
     if let Some(path) = &sustain.json {
         let result = serde_json::json!({ "held_per_s": held, "p99_bound_ms": sustain.p99_ms, "steps": steps });
-        std::fs::write(path, serde_json::to_vec_pretty(&result)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, &result)?;
     }
     Ok(code(held.is_some()))
 }

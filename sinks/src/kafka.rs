@@ -34,6 +34,8 @@ pub(crate) fn client_config(settings: &LogSettings) -> ClientConfig {
         // Soon back after the broker's restart.
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
+        // After a cut that nobody was told of, a connection is given up rather than left to TCP's growing pauses.
+        .set("socket.timeout.ms", "10000")
         .set("allow.auto.create.topics", "false");
     config
 }
@@ -48,7 +50,6 @@ pub(crate) fn consumer_config(settings: &LogSettings, group: &str, gather: Durat
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "false")
-        .set("socket.timeout.ms", "10000")
         .set("fetch.min.bytes", "1000000")
         .set("fetch.wait.max.ms", gather.as_millis().to_string())
         .set("queued.max.messages.kbytes", QUEUED_KILOBYTES_MAX);

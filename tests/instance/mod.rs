@@ -5,24 +5,34 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The longest that a start may take, with Kafka's first format and a cold disk.
-const READY_MAX: Duration = Duration::from_secs(90);
+/// The longest that a start may take, with Kafka's first format, a cold disk, a long ledger and a busy machine.
+const READY_MAX: Duration = Duration::from_secs(240);
+
+/// Where a Forecourt finds what its engines' host does not tell.
+#[derive(Clone, Copy)]
+pub(crate) struct Servers {
+    pub(crate) mqtt: u16,
+    /// ClickHouse, or what stands before it.
+    pub(crate) clickhouse: u16,
+}
 
 /// One running instance. Dropping it kills it; its engines end with it.
 pub(crate) struct Instance {
     child: Option<Child>,
     pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) page: u16,
     pub(crate) kafka: u16,
     pub(crate) mqtt: u16,
     pub(crate) clickhouse: u16,
     pub(crate) log: PathBuf,
+    prefix: String,
 }
 
 impl Instance {
@@ -38,8 +48,17 @@ impl Instance {
         arguments.extend(["--data".into(), data.join("data").display().to_string()]);
         arguments.extend(["--listen".into(), format!("127.0.0.1:{page}"), "--kafka-port".into(), kafka.to_string()]);
         arguments.extend(["--mqtt-port".into(), mqtt.to_string(), "--clickhouse-port".into(), clickhouse.to_string()]);
-        let mut instance =
-            Self { child: None, arguments, page, kafka, mqtt, clickhouse, log: data.join("forecourt.log") };
+        let mut instance = Self {
+            child: None,
+            arguments,
+            environment: Vec::new(),
+            page,
+            kafka,
+            mqtt,
+            clickhouse,
+            log: data.join("forecourt.log"),
+            prefix: "fuel".into(),
+        };
         instance.launch();
         instance.wait_ready();
         instance
@@ -47,29 +66,37 @@ impl Instance {
 
     /// `serve --config` with the engines of `engines`, under a topic prefix and a database of its own.
     pub(crate) fn beside(engines: &Self, data: &Path, prefix: &str, mqtt: u16) -> Self {
+        let mut instance = Self::among(engines, data, prefix, Servers { mqtt, clickhouse: engines.clickhouse });
+        instance.launch();
+        instance.wait_ready();
+        instance
+    }
+
+    /// As [`Self::beside`], with ClickHouse reached at a port of the caller's choice, and not started yet.
+    pub(crate) fn among(engines: &Self, data: &Path, prefix: &str, servers: Servers) -> Self {
         let [page, ..] = free_ports();
-        let file = data.join(format!("{prefix}.toml"));
+        let Servers { mqtt, clickhouse } = servers;
+        let name = format!("{prefix}-{page}");
+        let file = data.join(format!("{name}.toml"));
         let text = format!(
             "[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n[mqtt]\nport = {mqtt}\nclient_id = \"{prefix}\"\n\
-             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
+             [clickhouse]\nurl = \"http://127.0.0.1:{clickhouse}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
              [snapshots]\nstore = \"{}\"\nevery = \"5s\"\n",
             engines.broker(),
-            engines.clickhouse,
             data.join("snapshots").display()
         );
         std::fs::write(&file, text).expect("a configuration file");
-        let mut instance = Self {
+        Self {
             child: None,
             arguments: vec!["serve".into(), "--config".into(), file.display().to_string()],
+            environment: Vec::new(),
             page,
             kafka: engines.kafka,
             mqtt,
             clickhouse: engines.clickhouse,
-            log: data.join(format!("{prefix}.log")),
-        };
-        instance.launch();
-        instance.wait_ready();
-        instance
+            log: data.join(format!("{name}.log")),
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// One of several processes beside `engines` that share the partitions of `prefix`; not started yet.
@@ -90,11 +117,13 @@ impl Instance {
         Self {
             child: None,
             arguments: vec!["serve".into(), "--config".into(), file.display().to_string()],
+            environment: Vec::new(),
             page,
             kafka: engines.kafka,
             mqtt: engines.mqtt,
             clickhouse: engines.clickhouse,
             log: data.join(format!("{prefix}-{name}.log")),
+            prefix: prefix.to_owned(),
         }
     }
 
@@ -105,6 +134,7 @@ impl Instance {
         let errors = log.try_clone().expect("a second handle");
         let child = Command::new(env!("CARGO_BIN_EXE_forecourt"))
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
@@ -142,6 +172,13 @@ impl Instance {
 
     pub(crate) fn runs(&self) -> bool {
         self.child.is_some()
+    }
+
+    /// How it ended by itself; `None` while it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut().expect("launched").try_wait().expect("a status")?;
+        self.child = None;
+        Some(status)
     }
 
     /// kill -9.
@@ -226,6 +263,22 @@ impl Instance {
             .stdin(Stdio::null());
         let output = command.output().expect("kcat starts");
         assert!(output.status.success(), "kcat -P -t {topic}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Sends one record without a value.
+    pub(crate) fn produce_nothing(&self, topic: &str) {
+        let mut child = Command::new("kcat")
+            .args(["-P", "-b", &self.broker(), "-Z", "-K", ":", "-t", topic])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("kcat starts");
+        child.stdin.take().expect("piped").write_all(b"nothing:\n").expect("kcat reads");
+        assert!(child.wait().expect("kcat ends").success(), "kcat -Z -t {topic}");
+    }
+
+    /// The topic's name under this instance's prefix.
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
     }
 
     /// All that is in a topic now, one line a message in kcat's format.

@@ -36,6 +36,8 @@ pub(crate) struct Book {
     pub(crate) positions: Vec<Vec<(i64, u64)>>,
     pub(crate) decided_messages: u64,
     pub(crate) last_at: Option<Instant>,
+    /// The longest time between two first decisions.
+    pub(crate) longest_silence: Duration,
     /// The ledger record of one of the decisions.
     pub(crate) sample: Option<Vec<u8>>,
 }
@@ -52,6 +54,7 @@ impl Shared {
             positions: vec![Vec::new(); usize::try_from(partitions)?],
             decided_messages: 0,
             last_at: None,
+            longest_silence: Duration::ZERO,
             sample: None,
         })))
     }
@@ -116,6 +119,7 @@ impl Book {
         }
         self.decided_messages += later.decided_messages;
         self.last_at = later.last_at.or(self.last_at);
+        self.longest_silence = self.longest_silence.max(later.longest_silence);
         self.sample = self.sample.take().or(later.sample);
         Ok(())
     }
@@ -166,7 +170,9 @@ impl Book {
         if self.sample.is_none() && self.decided_messages > 100 {
             self.sample = Some(payload.to_vec());
         }
-        self.last_at = Some(at);
+        if let Some(last) = self.last_at.replace(at) {
+            self.longest_silence = self.longest_silence.max(at.saturating_duration_since(last));
+        }
         if let Some(positions) = usize::try_from(partition).ok().and_then(|index| self.positions.get_mut(index)) {
             positions.push((offset, n));
         }

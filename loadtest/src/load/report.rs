@@ -76,6 +76,7 @@ pub(crate) fn text(measured: &Measured, floor: Option<&Floor>) -> String {
         "transactions and orders: {} sent, {} repeated; {once} decided once, {missing} missing, {doubled} doubled; {} replays; {} undelivered; {} undecided when the last was sent",
         measured.sent, measured.repeats, measured.book.replayed, measured.undelivered, measured.undecided_at_end
     );
+    let _ = writeln!(text, "longest time between two decisions: {:.1} s", measured.book.longest_silence.as_secs_f64());
     if let Some(Readings { planned, sent, acknowledged, levels }) = &measured.readings {
         let _ = writeln!(
             text,
@@ -149,6 +150,7 @@ pub(crate) fn json(measured: &Measured, floor: Option<&Floor>) -> Value {
         "replayed": measured.book.replayed,
         "undelivered": measured.undelivered,
         "undecided_when_last_was_sent": measured.undecided_at_end,
+        "longest_silence_ms": u64::try_from(measured.book.longest_silence.as_millis()).unwrap_or(u64::MAX),
         "latency_us": hops,
         "codes": codes,
         "clickhouse_rows": measured.rows.as_ref().map(|seen| seen.rows),

@@ -223,6 +223,7 @@ fn empty_book() -> anyhow::Result<Book> {
         positions: Vec::new(),
         decided_messages: 0,
         last_at: None,
+        longest_silence: Duration::ZERO,
         sample: None,
     })
 }

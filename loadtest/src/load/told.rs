@@ -1,6 +1,7 @@
 //! What the ledger says, folded as simply as can be: the other side of every comparison in `verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use anyhow::{Context, bail};
 use model::{AuthCode, Decision, Fact, Fence, LedgerBody, LedgerRecord};
@@ -15,6 +16,10 @@ pub(crate) struct Violations(BTreeMap<&'static str, Vec<String>>);
 impl Violations {
     pub(crate) fn add(&mut self, kind: &'static str, what: String) {
         self.0.entry(kind).or_default().push(what);
+    }
+    /// How many of each kind.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.0.iter().map(|(kind, list)| (*kind, list.len())).collect()
     }
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,12 +56,21 @@ pub(crate) struct Sums {
     pub(crate) amount_minor: i64,
 }
 
+/// Requests that no ledger record covers, and the ledger offset at which that shows.
+pub(crate) struct LeftOut {
+    pub(crate) partition: i32,
+    pub(crate) requests: Range<i64>,
+    pub(crate) offset: i64,
+}
+
 /// The fold of all records that count.
 pub(crate) struct Told {
     fences: Vec<Fence>,
     /// Where each partition has been read to.
     pub(crate) next_offset: Vec<i64>,
     last_request: Vec<Option<i64>>,
+    /// Right where the request was rejected.
+    pub(crate) left_out: Vec<LeftOut>,
     /// By key: decisions that were made anew, and answers to orders.
     pub(crate) decisions: BTreeMap<String, Vec<Decision>>,
     pub(crate) answered_orders: BTreeMap<String, Vec<bool>>,
@@ -75,6 +89,7 @@ impl Told {
             fences: vec![Fence::default(); partitions],
             next_offset: vec![0; partitions],
             last_request: vec![None; partitions],
+            left_out: Vec::new(),
             decisions: BTreeMap::new(),
             answered_orders: BTreeMap::new(),
             expired: BTreeSet::new(),
@@ -107,14 +122,16 @@ impl Told {
             }
             LedgerBody::Outcome(outcome) => outcome,
         };
-        if let Some(last) = self.last_request[index].replace(outcome.request)
-            && outcome.request != last + 1
-        {
-            let what = format!(
-                "partition {partition}: request {} follows request {last} at ledger offset {offset}",
-                outcome.request
-            );
-            violations.add("requests covered twice or left out", what);
+        if let Some(last) = self.last_request[index].replace(outcome.request) {
+            let request = outcome.request;
+            if request <= last {
+                let what = format!(
+                    "partition {partition}: request {request} follows request {last} at ledger offset {offset}"
+                );
+                violations.add("requests covered twice", what);
+            } else if request > last + 1 {
+                self.left_out.push(LeftOut { partition, requests: last + 1..request, offset });
+            }
         }
         let idem = outcome.idem.to_string();
         let contract = outcome.contract.as_ref().map(ToString::to_string);

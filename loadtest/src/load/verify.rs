@@ -6,20 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clickhouse::Row;
 use model::{
     AuthCode, Command, CommandMessage, ContractId, Decision, LedgerRecord, LogSettings, Topic, Transaction,
     TransactionKind, Verdict,
 };
-use rdkafka::message::Message;
-use serde::Deserialize;
+use rdkafka::message::{Headers, Message};
+use serde::{Deserialize, Serialize};
 
 use super::journal::{self, Line};
-use super::told::{Money, Sums, Told, Violations};
-use loadtest::kafka::Reader;
+use super::told::{LeftOut, Money, Sums, Told, Violations};
+use follower::Follower;
+use stations::Stations;
 
-const READ_PATIENCE: Duration = Duration::from_secs(600);
+mod follower;
+mod stations;
 
 /// What was sent.
 struct Sent {
@@ -54,66 +56,131 @@ impl Sent {
     }
 }
 
-/// Reads on until the ends that the partitions have now.
-fn read_to_end(reader: &Reader, log: &LogSettings, told: &mut Told, violations: &mut Violations) -> anyhow::Result<()> {
-    let topic = log.topic_name(Topic::Ledger);
-    let ends = (0..log.partitions).map(|p| reader.end(&topic, p)).collect::<anyhow::Result<Vec<_>>>()?;
-    let begun = Instant::now();
-    while told.next_offset.iter().zip(&ends).any(|(next, end)| next < end) {
-        let mut batch = Vec::new();
-        reader.read(4096, Duration::from_millis(500), |message| {
-            batch.push((message.partition(), message.offset(), message.payload().unwrap_or_default().to_vec()));
-        });
-        for (partition, offset, payload) in batch {
-            let record: LedgerRecord = serde_json::from_slice(&payload)
-                .with_context(|| format!("ledger record {partition}-{offset} cannot be read"))?;
-            told.note(partition, offset, record, violations)?;
-        }
-        if begun.elapsed() > READ_PATIENCE {
-            bail!("the ledger could not be read to its end in {} s", READ_PATIENCE.as_secs());
-        }
+/// Rows of ClickHouse beside what the logs hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rows {
+    compared: u64,
+    missing: u64,
+    extra: u64,
+}
+
+impl Rows {
+    fn compare(&mut self, stored: u64, expected: u64) {
+        self.compared += stored;
+        self.missing += expected.saturating_sub(stored);
+        self.extra += stored.saturating_sub(expected);
     }
-    Ok(())
+}
+
+/// What was looked at, in figures, and how often what was wrong.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    transactions: usize,
+    orders: usize,
+    ledger_records: u64,
+    /// Records of replaced owners, which count for nothing.
+    void: u64,
+    /// Requests that could not be understood.
+    rejected_requests: usize,
+    contracts: usize,
+    rows: u64,
+    rows_missing: u64,
+    rows_extra: u64,
+    readings_acknowledged: u64,
+    readings_missing: u64,
+    violations: BTreeMap<&'static str, usize>,
 }
 
 pub(crate) struct Check<'a> {
     pub(crate) journal: &'a Path,
+    /// Readings that a broker acknowledged, as `gauges` wrote them down.
+    pub(crate) acknowledged: Option<&'a Path>,
     pub(crate) bootstrap: &'a str,
     pub(crate) clickhouse: Option<clickhouse::Client>,
     pub(crate) wait: Duration,
 }
 
-/// Checks everything; prints what it looked at. The violations, if any.
-pub(crate) fn check(check: &Check<'_>, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Violations> {
+/// Checks everything; prints what it looked at. The figures, and the violations, if any.
+pub(crate) fn check(check: &Check<'_>, runtime: &tokio::runtime::Runtime) -> anyhow::Result<(Figures, Violations)> {
     let mut violations = Violations::default();
     let sent = Sent::read(check.journal, check.bootstrap)?;
     let log = &sent.log;
-    let reader = Reader::open(&log.bootstrap, &[(&log.topic_name(Topic::Ledger), log.partitions, Some(0))])?;
+    let mut records = Follower::open(log, Topic::Ledger)?;
     let mut ledger = Told::new(usize::try_from(log.partitions)?);
     let deadline = Instant::now() + check.wait;
     loop {
-        read_to_end(&reader, log, &mut ledger, &mut violations)?;
+        records.read_on(|message| {
+            let (partition, offset) = (message.partition(), message.offset());
+            let record: LedgerRecord = serde_json::from_slice(message.payload().unwrap_or_default())
+                .with_context(|| format!("ledger record {partition}-{offset} cannot be read"))?;
+            ledger.note(partition, offset, record, &mut violations)
+        })?;
         let answered = |key: &&String| ledger.decisions.contains_key(*key) || ledger.answered_orders.contains_key(*key);
         if sent.keys().all(|key| answered(&key)) || Instant::now() > deadline {
             break;
         }
         std::thread::sleep(Duration::from_millis(300));
     }
-    println!(
-        "journal: {} transactions, {} orders; ledger: {} records, {} of replaced owners",
-        sent.transactions.len(),
-        sent.orders.len(),
-        ledger.records,
-        ledger.void
-    );
+    let rejected = rejected_requests(log)?;
+    left_out(&ledger.left_out, &rejected, &mut violations);
     one_answer_each(&sent, &ledger, &mut violations);
-    let contracts = balances(&sent, &ledger, &mut violations);
-    println!("balances: {contracts} contracts recomputed");
-    if let Some(client) = &check.clickhouse {
-        let rows = runtime.block_on(same_rows(client, &ledger, deadline, &mut violations));
-        println!("clickhouse: {rows} rows of ledger_facts compared");
+    let mut figures = Figures {
+        transactions: sent.transactions.len(),
+        orders: sent.orders.len(),
+        ledger_records: ledger.records,
+        void: ledger.void,
+        rejected_requests: rejected.len(),
+        contracts: balances(&sent, &ledger, &mut violations),
+        ..Figures::default()
+    };
+    println!(
+        "journal: {} transactions, {} orders; ledger: {} records, {} of replaced owners; {} requests rejected",
+        figures.transactions, figures.orders, figures.ledger_records, figures.void, figures.rejected_requests
+    );
+    println!("balances: {} contracts recomputed", figures.contracts);
+    let mut stations = Stations::open(log)?;
+    if let Some(path) = check.acknowledged {
+        let (acknowledged, missing) = stations.acknowledged(path, deadline, &mut violations)?;
+        (figures.readings_acknowledged, figures.readings_missing) = (acknowledged, missing);
+        println!("readings: {acknowledged} acknowledged, {missing} of them missing");
     }
-    Ok(violations)
+    if let Some(client) = &check.clickhouse {
+        let facts = runtime.block_on(same_rows(client, &ledger, deadline, &mut violations));
+        let rest = runtime.block_on(stations.same_rows(client, deadline, &mut violations))?;
+        println!("clickhouse: {} rows of ledger_facts and {} of the stations compared", facts.compared, rest.compared);
+        figures.rows = facts.compared + rest.compared;
+        figures.rows_missing = facts.missing + rest.missing;
+        figures.rows_extra = facts.extra + rest.extra;
+    }
+    figures.violations = violations.counts();
+    Ok((figures, violations))
+}
+
+/// Partition and offset of the requests that stand in `fuel.rejected`: no ledger record covers these.
+fn rejected_requests(log: &LogSettings) -> anyhow::Result<BTreeSet<(i32, i64)>> {
+    let source = format!("kafka:{}/", log.topic_name(Topic::Requests));
+    let mut found = BTreeSet::new();
+    Follower::open(log, Topic::Rejected)?.read_on(|message| {
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let sources = headers.filter(|header| header.key == model::Rejection::HEADER_SOURCE);
+        for value in sources.filter_map(|header| std::str::from_utf8(header.value?).ok()) {
+            let place = value.strip_prefix(&source).and_then(|place| place.split_once('@'));
+            if let Some((partition, offset)) = place {
+                found.insert((partition.parse()?, offset.parse()?));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn left_out(gaps: &[LeftOut], rejected: &BTreeSet<(i32, i64)>, violations: &mut Violations) {
+    for LeftOut { partition, requests, offset } in gaps {
+        for request in requests.clone().filter(|request| !rejected.contains(&(*partition, *request))) {
+            let what = format!("partition {partition}: request {request} before ledger offset {offset}");
+            violations.add("requests left out", what);
+        }
+    }
 }
 
 fn one_answer_each(sent: &Sent, ledger: &Told, violations: &mut Violations) {
@@ -219,35 +286,49 @@ struct SumsRow {
 
 /// Sums of the rows up to where the ledger was read: what came later is another run's affair.
 fn question(ledger: &Told) -> String {
-    let bounds = ledger.next_offset.iter().enumerate();
-    let bounds: Vec<String> =
-        bounds.map(|(partition, next)| format!("(partition = {partition} AND offset < {next})")).collect();
     format!(
         "SELECT partition, toString(kind) AS kind_name, count() AS facts, uniqExact(offset, fact) AS distinct, \
          sum(offset) AS offsets, sum(toUInt64(fact)) AS places, \
          sum(if(kind IN ('captured', 'refunded', 'topped_up'), ledger_facts.amount_minor, 0)) AS money_minor \
          FROM ledger_facts WHERE {} GROUP BY partition, kind_name",
-        bounds.join(" OR ")
+        bounds(&ledger.next_offset)
     )
 }
 
-/// Waits until ClickHouse holds what the ledger holds. How many rows were compared.
-async fn same_rows(client: &clickhouse::Client, ledger: &Told, deadline: Instant, violations: &mut Violations) -> u64 {
+fn bounds(next: &[i64]) -> String {
+    let bounds = next.iter().enumerate();
+    let bounds: Vec<String> =
+        bounds.map(|(partition, next)| format!("(partition = {partition} AND offset < {next})")).collect();
+    bounds.join(" OR ")
+}
+
+/// Waits until ClickHouse holds what the ledger holds.
+async fn same_rows(client: &clickhouse::Client, ledger: &Told, deadline: Instant, violations: &mut Violations) -> Rows {
     let question = question(ledger);
     loop {
-        let differences = match client.query(&question).fetch_all::<SumsRow>().await {
-            Ok(rows) => match differences(&rows, &ledger.sums) {
-                none if none.is_empty() => return rows.iter().map(|row| row.facts).sum(),
-                some => some,
-            },
-            Err(error) => vec![format!("clickhouse does not answer: {error}")],
+        let (rows, differences) = match client.query(&question).fetch_all::<SumsRow>().await {
+            Ok(rows) => (rows_beside(&rows, &ledger.sums), differences(&rows, &ledger.sums)),
+            Err(error) => (Rows::default(), vec![format!("clickhouse does not answer: {error}")]),
         };
-        if Instant::now() > deadline {
+        if differences.is_empty() || Instant::now() > deadline {
             differences.into_iter().for_each(|what| violations.add("clickhouse and the ledger differ", what));
-            return 0;
+            return rows;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+}
+
+fn rows_beside(rows: &[SumsRow], ledger: &BTreeMap<(i32, String), Sums>) -> Rows {
+    let stored: BTreeMap<(i32, &str), u64> =
+        rows.iter().map(|row| ((row.partition, row.kind_name.as_str()), row.facts)).collect();
+    let expected: BTreeMap<(i32, &str), u64> =
+        ledger.iter().map(|((partition, kind), sums)| ((*partition, kind.as_str()), sums.facts)).collect();
+    let mut beside = Rows::default();
+    for key in stored.keys().chain(expected.keys()).collect::<BTreeSet<_>>() {
+        let count = |of: &BTreeMap<(i32, &str), u64>| of.get(key).copied().unwrap_or(0);
+        beside.compare(count(&stored), count(&expected));
+    }
+    beside
 }
 
 fn differences(rows: &[SumsRow], ledger: &BTreeMap<(i32, String), Sums>) -> Vec<String> {

@@ -150,6 +150,7 @@ fn violations(scene: Scene) -> String {
     for (offset, record) in (0..).zip(scene.records) {
         told.note(0, offset, record, &mut violations).expect("a readable record");
     }
+    left_out(&told.left_out, &BTreeSet::from([(0, 5)]), &mut violations);
     one_answer_each(&scene.sent, &told, &mut violations);
     balances(&scene.sent, &told, &mut violations);
     violations.lines().join("\n")
@@ -227,10 +228,18 @@ fn a_hold_that_stays_after_its_completion_is_found() {
 }
 
 #[test]
-fn a_request_left_out_is_found() {
+fn a_request_left_out_is_found_unless_it_was_rejected() {
     let mut scene = scene();
-    outcome_of(&mut scene.records[5]).request = 9;
-    assert!(violations(scene).contains("request 9 follows request 3"));
+    // Request 5 was rejected, 4 was not.
+    outcome_of(&mut scene.records[5]).request = 6;
+    assert_eq!(violations(scene), "requests left out: 1\n  partition 0: request 4 before ledger offset 5");
+}
+
+#[test]
+fn a_request_covered_twice_is_found() {
+    let mut scene = scene();
+    outcome_of(&mut scene.records[5]).request = 3;
+    assert!(violations(scene).contains("requests covered twice: 1\n  partition 0: request 3 follows request 3"));
 }
 
 #[test]
@@ -256,6 +265,7 @@ fn rows_that_are_missing_or_doubled_are_found() {
     };
     let sums = |facts| Sums { facts, offsets: 30, places: 2, amount_minor: 500 };
     let ledger = |facts| BTreeMap::from([((0, "captured".to_owned()), sums(facts))]);
+    assert_eq!(rows_beside(&[row(2, 2)], &ledger(3)), Rows { compared: 2, missing: 1, extra: 0 });
     assert!(differences(&[row(2, 2)], &ledger(2)).is_empty());
     assert_eq!(differences(&[row(2, 2)], &ledger(3)).len(), 1);
     assert_eq!(differences(&[], &ledger(2)).len(), 1);
