@@ -28,22 +28,20 @@
 //! partitions. One assumption is not enforced: that a broker never applies a commit from a broken connection after a later
 //! one from the next connection.
 
-mod card_table;
+pub mod card_table;
 mod group;
-mod lane;
+pub mod lane;
+pub mod lanes;
 mod outlet;
-mod plan;
-mod progress;
+pub mod plan;
+pub mod progress;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge};
-use model::{
-    FORMAT_VERSION, LogSettings, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source,
-    TimestampUs, Topic,
-};
+use model::{LogSettings, PartitionId, Rejection, Request, RequestBody, TimestampUs, Topic};
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -53,9 +51,8 @@ use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
 use card_table::CardTable;
 use group::{Change, Group, Identity};
-use lane::Lane;
-use outlet::{Outgoing, Outlet, Tag};
-use progress::Ticket;
+use lanes::{Arrival, Lanes, Routed, Tag};
+use outlet::{Outgoing, Outlet};
 
 /// Where to read and write, and under which name positions are kept.
 #[derive(Clone, Debug)]
@@ -123,22 +120,13 @@ struct Router {
     identity: Identity,
     stop: Arc<AtomicBool>,
     outlet: Outlet,
-    /// By topic, then partition.
-    slots: Vec<Slot>,
+    lanes: Lanes,
     paused: bool,
     commit_on_its_way: bool,
     last_commit: Instant,
     delivered_since: usize,
     buffer: Vec<u8>,
     metrics: Meters,
-}
-
-/// A place for a lane. Tickets never repeat, so they outlive the lane.
-struct Slot {
-    topic: Topic,
-    partition: PartitionId,
-    lane: Option<Lane>,
-    next_ticket: Ticket,
 }
 
 struct Meters {
@@ -151,11 +139,6 @@ struct Meters {
 impl Router {
     fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
         let identity = Identity::of(&config.instance);
-        let slots = group::TOPICS
-            .iter()
-            .flat_map(|topic| config.log.all_partitions().map(|partition| (*topic, partition)))
-            .map(|(topic, partition)| Slot { topic, partition, lane: None, next_ticket: Ticket(0) })
-            .collect();
         Ok(Self {
             requests_name: config.log.topic_name(Topic::Requests),
             rejected_name: config.log.topic_name(rejected::TOPIC),
@@ -164,7 +147,7 @@ impl Router {
             identity,
             stop: stop.clone(),
             outlet: Outlet::open(&config.log, stop.clone())?,
-            slots,
+            lanes: Lanes::new(config.log.partitions),
             paused: false,
             commit_on_its_way: false,
             last_commit: Instant::now(),
@@ -210,18 +193,13 @@ impl Router {
     }
 
     fn give_up_lanes(&mut self) {
-        for slot in &mut self.slots {
-            if let Some(lane) = slot.lane.take() {
-                slot.next_ticket = lane.next_ticket();
-            }
-        }
+        self.lanes.lost_all();
         self.paused = false;
     }
 
     /// Waits for records, then routes what is there.
     fn take_batch(&mut self) -> Result<(), Error> {
-        let a_plan_waits = self.lanes().any(Lane::wants_plan);
-        let mut wait = if a_plan_waits || self.paused { PLAN_WAIT } else { IDLE_WAIT };
+        let mut wait = if self.lanes.wants_plan() || self.paused { PLAN_WAIT } else { IDLE_WAIT };
         let consumer = self.group.consumer.clone();
         let mut received_at = None;
         for _ in 0..BATCH_MAX {
@@ -270,15 +248,12 @@ impl Router {
         for change in self.group.consumer.context().take_changes() {
             match change? {
                 Change::Gained { topic, partition, start } => {
-                    let index = self.slot(topic, partition).ok_or_else(|| Error::Partitions {
-                        topic: self.config.log.topic_name(topic),
-                        partition,
-                        partitions: self.config.log.partitions,
-                    })?;
-                    let slot = &mut self.slots[index];
                     tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
+                    if !self.lanes.gained(topic, partition, start) {
+                        let (topic, partitions) = (self.config.log.topic_name(topic), self.config.log.partitions);
+                        return Err(Error::Partitions { topic, partition, partitions });
+                    }
                     gained += 1;
-                    slot.lane = Some(Lane::begin(start, slot.next_ticket));
                 }
                 Change::LostAll => {
                     self.give_up_lanes();
@@ -292,51 +267,20 @@ impl Router {
         Ok(())
     }
 
-    fn slot(&self, topic: Topic, partition: PartitionId) -> Option<usize> {
-        let partitions = usize::try_from(self.config.log.partitions).ok()?;
-        let index = group::TOPICS.iter().position(|known| *known == topic)? * partitions + partition.index();
-        self.slots.get(index).filter(|slot| slot.topic == topic && slot.partition == partition)?;
-        Some(index)
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = &Lane> {
-        self.slots.iter().filter_map(|slot| slot.lane.as_ref())
-    }
-
     fn route(&mut self, message: &BorrowedMessage<'_>, received_at_us: TimestampUs) -> Result<(), Error> {
-        let (partition, offset) = (PartitionId(message.partition()), message.offset());
         let Some(topic) = self.group.consumer.context().topic(message.topic()) else { return Ok(()) };
-        let Some(index) = self.slot(topic, partition) else { return Ok(()) };
-        let Some(lane) = &mut self.slots[index].lane else { return Ok(()) };
-        let payload = message.payload().unwrap_or_default();
-        let (origin_topic, decoded) = match topic {
-            Topic::Commands => {
-                (OriginTopic::Commands, decode::command(payload).map(|order| RequestBody::Command(Box::new(order))))
-            }
-            _ => (
-                OriginTopic::Transactions,
-                decode::transaction(payload).map(|message| RequestBody::Transaction(Box::new(message))),
-            ),
+        let arrival = Arrival {
+            topic,
+            topic_name: message.topic(),
+            partition: PartitionId(message.partition()),
+            offset: message.offset(),
+            payload: message.payload().unwrap_or_default(),
+            received_at_us,
         };
-        match decoded {
-            Ok(body) => {
-                let contract = match &body {
-                    RequestBody::Command(command) => Some(command.contract.clone()),
-                    RequestBody::Transaction(_) | RequestBody::Tick(_) => None,
-                };
-                let origin = Some(Origin { topic: origin_topic, partition, offset });
-                let request = Request { v: FORMAT_VERSION, origin, received_at_us, contract, body };
-                if let Some((ticket, request)) = lane.admit(offset, request, |card| self.cards.contract_of(card)) {
-                    self.send(Tag { lane: index, ticket }, &request)?;
-                }
-                Ok(())
-            }
-            Err((reason, detail)) => {
-                let ticket = lane.take(offset);
-                let source = Source::Kafka { topic: message.topic().to_owned(), partition: partition.0, offset };
-                let rejection = Rejection { reason, detail, source, received_at_us, raw: payload.to_vec() };
-                self.reject(Tag { lane: index, ticket }, &rejection)
-            }
+        match self.lanes.take(arrival, |card| self.cards.contract_of(card)) {
+            Some((tag, Routed::Request(request))) => self.send(tag, &request),
+            Some((tag, Routed::Rejection(rejection))) => self.reject(tag, &rejection),
+            None => Ok(()),
         }
     }
 
@@ -373,14 +317,12 @@ impl Router {
 
     /// Takes in delivery reports; pauses reading while too much is under way.
     fn settle(&mut self) -> Result<(), Error> {
-        let (slots, delivered) = (&mut self.slots, &mut self.delivered_since);
+        let (lanes, delivered) = (&mut self.lanes, &mut self.delivered_since);
         self.outlet.reports(|tag| {
             *delivered += 1;
-            if let Some(lane) = slots.get_mut(tag.lane).and_then(|slot| slot.lane.as_mut()) {
-                lane.delivered(tag.ticket);
-            }
+            lanes.delivered(tag);
         })?;
-        let held: usize = self.lanes().map(Lane::held).sum();
+        let held = self.lanes.held();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         self.metrics.held.set(held as f64);
         let pause = if self.paused { held > HELD_MAX / 2 } else { held > HELD_MAX };
@@ -408,28 +350,17 @@ impl Router {
             return Ok(());
         }
         let is_time = self.last_commit.elapsed() >= COMMIT_EVERY || self.delivered_since >= COMMIT_RECORDS;
-        if !is_time && !self.lanes().any(Lane::wants_plan) {
+        if !is_time && !self.lanes.wants_plan() {
             return Ok(());
         }
-        for index in 0..self.slots.len() {
-            self.release(index)?;
-            if let Some(lane) = &mut self.slots[index].lane {
-                lane.propose(|card| self.cards.contract_of(card));
-            }
-        }
+        let ready = self.lanes.propose(|card| self.cards.contract_of(card));
+        self.send_all(ready)?;
         self.send_commit();
         Ok(())
     }
 
     fn send_commit(&mut self) {
-        let commits: Vec<_> = self
-            .slots
-            .iter_mut()
-            .filter_map(|slot| {
-                let commit = slot.lane.as_mut()?.commit()?;
-                Some((slot.topic, slot.partition, commit))
-            })
-            .collect();
+        let commits = self.lanes.commits();
         if !commits.is_empty() {
             self.group.commit(commits);
             self.commit_on_its_way = true;
@@ -450,23 +381,13 @@ impl Router {
             }
             self.group.consumer.context().watch().trouble(error, "committing positions");
         }
-        for (topic, partition, commit) in commits {
-            let Some(index) = self.slot(topic, partition) else { continue };
-            if let Some(lane) = &mut self.slots[index].lane {
-                if result.is_ok() { lane.committed(commit) } else { lane.commit_failed() }
-            }
-            self.release(index)?;
-        }
-        Ok(())
+        let ready = self.lanes.answered(commits, result.is_ok(), |card| self.cards.contract_of(card));
+        self.send_all(ready)
     }
 
     /// Sends what waited and need not wait any longer.
-    fn release(&mut self, index: usize) -> Result<(), Error> {
-        loop {
-            let Some(lane) = &mut self.slots[index].lane else { return Ok(()) };
-            let Some((ticket, request)) = lane.release(|card| self.cards.contract_of(card)) else { return Ok(()) };
-            self.send(Tag { lane: index, ticket }, &request)?;
-        }
+    fn send_all(&mut self, ready: Vec<(Tag, Request)>) -> Result<(), Error> {
+        ready.into_iter().try_for_each(|(tag, request)| self.send(tag, &request))
     }
 
     /// Delivers what is under way and commits it. What is not done in time is done again after the next start.

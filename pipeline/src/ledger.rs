@@ -18,7 +18,7 @@ mod fingerprint;
 mod fraud;
 mod lines;
 mod orders;
-mod partitions;
+pub mod partitions;
 mod postings;
 mod purchases;
 mod recall;

@@ -135,6 +135,12 @@ impl Tenancy {
         }
     }
 
+    /// The offset of the request with which deciding goes on.
+    #[must_use]
+    pub fn next_request(&self) -> i64 {
+        self.recorded.map_or(0, |request| request + 1)
+    }
+
     /// Whether all that was decided up to this request stands in the log as truth. Until then a snapshot of the state may
     /// hold decisions that never will: an owner that was replaced decides on until it notices.
     #[must_use]
@@ -187,7 +193,9 @@ mod tests {
         assert!(!tenancy.has_recorded(0), "nobody had taken the partition over when that was written");
         tenancy.record(6, Seen::Outcome { epoch: 0, request: 1 });
         assert!(!tenancy.has_recorded(1), "an old owner wrote that");
+        assert_eq!(tenancy.next_request(), 0, "it is decided anew");
         tenancy.record(7, Seen::Outcome { epoch: 5, request: 1 });
+        assert_eq!(tenancy.next_request(), 2);
         assert!(tenancy.has_recorded(0) && tenancy.has_recorded(1) && !tenancy.has_recorded(2));
         tenancy.record(8, OTHER);
         assert!(!tenancy.has_recorded(1), "what is not ours any more is not vouched for");

@@ -48,7 +48,7 @@ impl CardTable {
     }
 
     pub(super) fn contract_of(&self, card: &CardToken) -> Option<&ContractId> {
-        self.cards.contracts.get(card)
+        self.cards.contract_of(card)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,15 +56,22 @@ impl CardTable {
     }
 }
 
-#[derive(Default)]
-struct Cards {
+/// The table alone.
+#[derive(Debug, Default)]
+pub struct Cards {
     contracts: HashMap<CardToken, ContractId>,
     /// One text per contract, shared by its cards.
     names: HashSet<ContractId>,
 }
 
 impl Cards {
-    fn learn(&mut self, message: &LogMessage) {
+    #[must_use]
+    pub fn contract_of(&self, card: &CardToken) -> Option<&ContractId> {
+        self.contracts.get(card)
+    }
+
+    /// Takes in a record of `fuel.cards`.
+    pub fn learn(&mut self, message: &LogMessage) {
         let Some(payload) = &message.payload else { return };
         match serde_json::from_slice::<CardEntry>(payload) {
             Ok(entry) => {

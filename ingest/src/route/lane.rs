@@ -12,16 +12,16 @@ use super::progress::{Progress, Ticket};
 
 /// Where a lane begins: what was committed, by whoever had it before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Start {
-    pub(super) position: i64,
-    pub(super) plan: Plan,
+pub struct Start {
+    pub position: i64,
+    pub plan: Plan,
 }
 
 /// A position and its plan, as Kafka keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Commit {
-    pub(super) position: i64,
-    pub(super) metadata: String,
+pub struct Commit {
+    pub position: i64,
+    pub metadata: String,
 }
 
 /// `waiting` begins with a record of unknown card that no committed plan names; the rest follows in order.

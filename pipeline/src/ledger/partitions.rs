@@ -3,6 +3,8 @@
 //! In: what the worker is told. Out: records to append, and contracts for which a tick is due. Guarantees: a partition
 //! decides only between its own start and a newer takeover; an order that does not fit its state is logged and changes
 //! nothing. Does not: take over; `src` does.
+//!
+//! Public for whoever drives the core without threads: a worker of [`super::spawn`] does nothing else.
 
 use metrics::counter;
 use model::{
@@ -20,7 +22,8 @@ const BATCH_MAX: usize = 256;
 /// A tick that was asked for is not asked for again for so long.
 const TICK_PATIENCE_US: i64 = 10 * model::MICROS_PER_SECOND;
 
-pub(super) struct Partitions {
+/// What one worker has.
+pub struct Partitions {
     config: Config,
     partitions: Map<i32, Partition>,
 }
@@ -40,11 +43,20 @@ impl Partition {
 }
 
 impl Partitions {
-    pub(super) fn new(config: Config) -> Self {
+    /// A worker without partitions.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
         Self { config, partitions: Map::default() }
     }
 
-    pub(super) fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
+    /// The state of a partition, while it is here.
+    #[must_use]
+    pub fn shard(&self, partition: PartitionId) -> Option<&Shard> {
+        self.partitions.get(&partition.0).map(|partition| &partition.shard)
+    }
+
+    /// Does what it is told, and appends what comes of it to `outputs`.
+    pub fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
         match input {
             Input::Fold { partition, offset, record } => self.fold(partition, offset, &record),
             Input::Start { partition, epoch } => self.start(partition, epoch),
