@@ -2,7 +2,8 @@
 //!
 //! In: `fuel.transactions`, `fuel.commands`, and `fuel.cards` (which card belongs to which contract). Out: `fuel.requests`,
 //! each record with its origin; `fuel.rejected` for what cannot be understood. Blocking: one thread, and one more for
-//! commits. Adds well under a millisecond: nothing is awaited per record, and a record of a known card is sent at once.
+//! commits. Adds well under a millisecond: nothing is awaited per record, and a record of a known card is sent at once. The
+//! first record of a new card waits for a commit, some milliseconds.
 //!
 //! Guarantees, whatever dies and whenever:
 //! 1. Every record reaches `fuel.requests` or `fuel.rejected` at least once, in its partition's order. Positions are
@@ -10,19 +11,21 @@
 //!    process. So each target partition sees a repeatable prefix of an origin partition, and its reader drops repeats by
 //!    the highest origin offset seen.
 //! 2. A repeat goes to the same target partition as before; otherwise two partitions would decide it. Orders name their
-//!    contract. A card never changes its contract, so a transaction of a known card is safe. The danger is a card that is
-//!    unknown now and known when the record is routed again. Therefore a record is sent as unknown only after a commit
+//!    contract, and a card never changes its contract. The danger is a card that is unknown to one and known to another
+//!    who routes the record too. Therefore a record is sent as unknown only after a commit
 //!    that names its offset in the metadata (the plan) is confirmed, and every later commit at or below that offset names it
-//!    again. Whoever takes the partition over reads position and plan together:
+//!    again; and a card counts as known only after a commit that was sent when it had been read is confirmed. Whoever gets
+//!    a partition reads position and plan together, and `fuel.cards` to the end that it has then:
 //!    - crash before the plan is committed: nothing was sent, all is open;
-//!    - crash after it, before or during sending: the same offsets are unknown again; all others were known to a table
-//!      read from `fuel.cards`, which the successor reads to its end first, so they are known again;
+//!    - crash after it, before or during sending: the same offsets are unknown again; for all others the card was known by
+//!      a commit of the one before, so its entry stood in `fuel.cards` before the partition changed hands: it is known again;
 //!    - answer to the plan's commit lost: it may have been stored, so it stays proposed, unchanged, until a commit of it
 //!      or of more is confirmed; the records go on waiting;
 //!    - records of known cards behind an unknown one wait with it, so the order holds.
 //! 3. A second router that took a partition over, or one that was started by mistake with the same name, cannot mix with the
-//!    first: Kafka's group gives a partition to one member, refuses the commits of a replaced one, and without a commit
-//!    there is no plan and no unknown record. What the old one still sends of known cards is a repeat.
+//!    first: Kafka's group gives a partition to one member and refuses the commits of a replaced one, and without a commit
+//!    there is no plan and no unknown record, and no further card is known. What the old one still sends of cards that it
+//!    knew is a repeat.
 //!
 //! Does not guarantee: that a rejection is written once (after a crash it may repeat, under the same key); order between
 //! partitions. One assumption is not enforced: that a broker never applies a commit from a broken connection after a later
@@ -100,7 +103,7 @@ pub fn run(config: RouteConfig, stop: Arc<AtomicBool>) -> Result<(), Error> {
         }
         cards.refresh(IDLE_WAIT)?;
     }
-    tracing::info!(cards = cards.len(), group = config.group, instance = config.instance, "routing begins");
+    tracing::info!(cards = cards.cards.known(), group = config.group, instance = config.instance, "routing begins");
     let mut router = Router::start(config, cards, &stop)?;
     while !stop.load(Ordering::Relaxed) {
         match router.take_turn() {
@@ -123,6 +126,8 @@ struct Router {
     lanes: Lanes,
     paused: bool,
     commit_on_its_way: bool,
+    /// Cards that were known when the last commit was sent.
+    known_at_commit: usize,
     last_commit: Instant,
     delivered_since: usize,
     buffer: Vec<u8>,
@@ -150,6 +155,7 @@ impl Router {
             lanes: Lanes::new(config.log.partitions),
             paused: false,
             commit_on_its_way: false,
+            known_at_commit: 0,
             last_commit: Instant::now(),
             delivered_since: 0,
             buffer: Vec::with_capacity(decode::REQUEST_BYTES_MAX),
@@ -199,7 +205,7 @@ impl Router {
 
     /// Waits for records, then routes what is there.
     fn take_batch(&mut self) -> Result<(), Error> {
-        let mut wait = if self.lanes.wants_plan() || self.paused { PLAN_WAIT } else { IDLE_WAIT };
+        let mut wait = if self.lanes.wants_commit() || self.paused { PLAN_WAIT } else { IDLE_WAIT };
         let consumer = self.group.consumer.clone();
         let mut received_at = None;
         for _ in 0..BATCH_MAX {
@@ -249,6 +255,10 @@ impl Router {
             match change? {
                 Change::Gained { topic, partition, start } => {
                     tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
+                    // Whoever had it before may know cards that we have not read of.
+                    if gained == 0 && !self.cards.catch_up(IDLE_WAIT, &self.stop)? {
+                        return Ok(());
+                    }
                     if !self.lanes.gained(topic, partition, start) {
                         let (topic, partitions) = (self.config.log.topic_name(topic), self.config.log.partitions);
                         return Err(Error::Partitions { topic, partition, partitions });
@@ -277,7 +287,7 @@ impl Router {
             payload: message.payload().unwrap_or_default(),
             received_at_us,
         };
-        match self.lanes.take(arrival, |card| self.cards.contract_of(card)) {
+        match self.lanes.take(arrival, &self.cards.cards) {
             Some((tag, Routed::Request(request))) => self.send(tag, &request),
             Some((tag, Routed::Rejection(rejection))) => self.reject(tag, &rejection),
             None => Ok(()),
@@ -350,20 +360,21 @@ impl Router {
             return Ok(());
         }
         let is_time = self.last_commit.elapsed() >= COMMIT_EVERY || self.delivered_since >= COMMIT_RECORDS;
-        if !is_time && !self.lanes.wants_plan() {
+        if !is_time && !self.lanes.wants_commit() {
             return Ok(());
         }
-        let ready = self.lanes.propose(|card| self.cards.contract_of(card));
+        let ready = self.lanes.propose(&self.cards.cards);
         self.send_all(ready)?;
         self.send_commit();
         Ok(())
     }
 
     fn send_commit(&mut self) {
-        let commits = self.lanes.commits();
+        let commits = self.lanes.commits(&self.cards.cards);
         if !commits.is_empty() {
             self.group.commit(commits);
             self.commit_on_its_way = true;
+            self.known_at_commit = self.cards.cards.known();
         }
         self.last_commit = Instant::now();
         self.delivered_since = 0;
@@ -381,7 +392,10 @@ impl Router {
             }
             self.group.consumer.context().watch().trouble(error, "committing positions");
         }
-        let ready = self.lanes.answered(commits, result.is_ok(), |card| self.cards.contract_of(card));
+        if result.is_ok() {
+            self.cards.cards.confirm(self.known_at_commit);
+        }
+        let ready = self.lanes.answered(commits, result.is_ok(), &self.cards.cards);
         self.send_all(ready)
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Router {
 struct OnItsWay {
     commits: Commits,
     membership: Membership,
+    /// Cards that were known when it was sent.
+    known: usize,
     sent_us: i64,
     /// Whether it is stored for certain, once the answer is there.
     answer: Option<bool>,
@@ -117,6 +119,8 @@ impl Router {
             }
             News::Assigned(places) => {
                 self.give_up_lanes(around, who);
+                // Whoever had them before may know cards that we have not read of.
+                self.refresh(around, usize::MAX);
                 for (topic, partition) in places {
                     self.gain(around, who, topic, partition);
                 }
@@ -168,7 +172,7 @@ impl Router {
                     payload: &stored.value,
                     received_at_us: who.clock,
                 };
-                let sent = self.lanes.take(arrival, |card| self.cards.contract_of(card));
+                let sent = self.lanes.take(arrival, &self.cards);
                 routed.push((offset, sent));
             }
             for (offset, sent) in routed {
@@ -214,20 +218,20 @@ impl Router {
         if self.commit.is_some() {
             return self.pursue_commit(around, who);
         }
-        if around.now_us < self.committed_us + COMMIT_EVERY_US && !self.lanes.wants_plan() {
+        if around.now_us < self.committed_us + COMMIT_EVERY_US && !self.lanes.wants_commit() {
             return Ok(false);
         }
-        let Self { lanes, cards, .. } = self;
-        let ready = lanes.propose(|card| cards.contract_of(card));
+        let ready = self.lanes.propose(&self.cards);
         self.send_all(around, who, ready);
         self.committed_us = around.now_us;
-        let commits = self.lanes.commits();
+        let commits = self.lanes.commits(&self.cards);
         let membership = self.membership.clone().expect("a member");
         if commits.is_empty() {
             return Ok(false);
         }
         around.may_die(Fault::RouterDiesBeforeCommit)?;
-        self.commit = Some(OnItsWay { commits, membership, sent_us: around.now_us, answer: None });
+        let known = self.cards.known();
+        self.commit = Some(OnItsWay { commits, membership, known, sent_us: around.now_us, answer: None });
         Ok(true)
     }
 
@@ -249,15 +253,13 @@ impl Router {
             return Ok(true);
         }
         around.may_die(Fault::RouterDiesAfterAnswer)?;
-        let Some(OnItsWay { commits, answer: Some(stored), .. }) = self.commit.take() else { return Ok(false) };
-        self.answered(around, who, commits, stored);
-        Ok(true)
-    }
-
-    fn answered(&mut self, around: &mut Surroundings, who: Who, commits: Commits, stored: bool) {
-        let Self { lanes, cards, .. } = self;
-        let ready = lanes.answered(commits, stored, |card| cards.contract_of(card));
+        let Some(OnItsWay { commits, known, answer: Some(stored), .. }) = self.commit.take() else { return Ok(false) };
+        if stored {
+            self.cards.confirm(known);
+        }
+        let ready = self.lanes.answered(commits, stored, &self.cards);
         self.send_all(around, who, ready);
+        Ok(true)
     }
 
     fn send_all(&self, around: &mut Surroundings, who: Who, ready: Vec<(Tag, Request)>) {

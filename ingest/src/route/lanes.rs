@@ -6,10 +6,11 @@
 //! Does not: talk to Kafka, or look at a clock.
 
 use model::{
-    CardToken, ContractId, FORMAT_VERSION, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source,
+    FORMAT_VERSION, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source,
     TimestampUs, Topic,
 };
 
+use super::card_table::Cards;
 use super::lane::{Commit, Lane, Start};
 use super::progress::Ticket;
 use crate::decode;
@@ -94,11 +95,7 @@ impl Lanes {
     }
 
     /// Takes the next record of a partition. Returns what is to be sent at once.
-    pub fn take<'t>(
-        &mut self,
-        arrival: Arrival<'_>,
-        contract_of: impl Fn(&CardToken) -> Option<&'t ContractId>,
-    ) -> Option<(Tag, Routed)> {
+    pub fn take(&mut self, arrival: Arrival<'_>, cards: &Cards) -> Option<(Tag, Routed)> {
         let Arrival { topic, topic_name, partition, offset, payload, received_at_us } = arrival;
         let index = self.index(topic, partition)?;
         let lane = self.slots[index].lane.as_mut()?;
@@ -119,7 +116,7 @@ impl Lanes {
                 };
                 let origin = Some(Origin { topic: origin_topic, partition, offset });
                 let request = Request { v: FORMAT_VERSION, origin, received_at_us, contract, body };
-                let (ticket, request) = lane.admit(offset, request, contract_of)?;
+                let (ticket, request) = lane.admit(offset, request, |card| cards.confirmed_contract_of(card))?;
                 (ticket, Routed::Request(Box::new(request)))
             }
             Err((reason, detail)) => {
@@ -144,59 +141,55 @@ impl Lanes {
         self.lanes().map(Lane::held).sum()
     }
 
-    /// Whether a plan waits to be committed.
+    /// Whether something waits for a commit.
     #[must_use]
-    pub fn wants_plan(&self) -> bool {
-        self.lanes().any(Lane::wants_plan)
+    pub fn wants_commit(&self) -> bool {
+        self.lanes().any(Lane::wants_commit)
     }
 
     /// Before a commit: plans what is still unknown. Returns what waited and need not wait any longer.
-    pub fn propose<'t>(
-        &mut self,
-        contract_of: impl Fn(&CardToken) -> Option<&'t ContractId>,
-    ) -> Vec<(Tag, Request)> {
+    pub fn propose(&mut self, cards: &Cards) -> Vec<(Tag, Request)> {
         let mut ready = Vec::new();
         for index in 0..self.slots.len() {
-            self.release(index, &contract_of, &mut ready);
+            self.release(index, cards, &mut ready);
             if let Some(lane) = &mut self.slots[index].lane {
-                lane.propose(&contract_of);
+                lane.propose(|card| cards.contract_of(card));
             }
         }
         ready
     }
 
-    /// What to commit now, all at once; empty when Kafka has it already.
-    pub fn commits(&mut self) -> Commits {
+    /// What to commit now, all at once; empty when Kafka has it already and nobody waits for cards to be confirmed.
+    pub fn commits(&mut self, cards: &Cards) -> Commits {
         let commit = |slot: &mut Slot| Some((slot.topic, slot.partition, slot.lane.as_mut()?.commit()?));
-        self.slots.iter_mut().filter_map(commit).collect()
+        let commits: Commits = self.slots.iter_mut().filter_map(commit).collect();
+        if commits.is_empty() && cards.has_unconfirmed() && self.wants_commit() {
+            let again = |slot: &mut Slot| Some((slot.topic, slot.partition, slot.lane.as_mut()?.commit_again()));
+            return self.slots.iter_mut().find_map(again).into_iter().collect();
+        }
+        commits
     }
 
-    /// The answer to the last [`Lanes::commits`]: whether Kafka has stored them for certain. Returns what waited for it.
-    pub fn answered<'t>(
-        &mut self,
-        commits: Commits,
-        stored: bool,
-        contract_of: impl Fn(&CardToken) -> Option<&'t ContractId>,
-    ) -> Vec<(Tag, Request)> {
+    /// The answer to the last [`Lanes::commits`]: whether Kafka has stored them for certain. Returns what waited for it. If they
+    /// are, the cards that were known when they were sent are to be confirmed before.
+    pub fn answered(&mut self, commits: Commits, stored: bool, cards: &Cards) -> Vec<(Tag, Request)> {
         let mut ready = Vec::new();
         for (topic, partition, commit) in commits {
             let Some(index) = self.index(topic, partition) else { continue };
             if let Some(lane) = &mut self.slots[index].lane {
                 if stored { lane.committed(commit) } else { lane.commit_failed() }
             }
-            self.release(index, &contract_of, &mut ready);
+        }
+        // A confirmed card lets go of what waits in any lane.
+        for index in 0..self.slots.len() {
+            self.release(index, cards, &mut ready);
         }
         ready
     }
 
-    fn release<'t>(
-        &mut self,
-        index: usize,
-        contract_of: &impl Fn(&CardToken) -> Option<&'t ContractId>,
-        ready: &mut Vec<(Tag, Request)>,
-    ) {
+    fn release(&mut self, index: usize, cards: &Cards, ready: &mut Vec<(Tag, Request)>) {
         let Some(lane) = &mut self.slots[index].lane else { return };
-        while let Some((ticket, request)) = lane.release(contract_of) {
+        while let Some((ticket, request)) = lane.release(|card| cards.confirmed_contract_of(card)) {
             ready.push((Tag { lane: index, ticket }, request));
         }
     }
