@@ -168,6 +168,8 @@ pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &
                     let tick = tick(contract)?;
                     recorder.append(Topic::Requests, partition, tick.key(), &tick)?;
                 }
+                // None was asked for.
+                ledger::Output::Snapshot { .. } => {}
             }
         }
     }

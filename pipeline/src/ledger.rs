@@ -16,6 +16,7 @@ mod evolve;
 pub mod explain;
 mod fingerprint;
 mod fraud;
+mod kept;
 mod lines;
 mod orders;
 pub mod partitions;
@@ -24,6 +25,7 @@ mod purchases;
 mod recall;
 mod record;
 pub mod shard;
+pub mod snapshot;
 mod state;
 mod tables;
 mod texts;
@@ -31,28 +33,41 @@ mod usage;
 mod views;
 mod wishes;
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 use model::{ContractId, Device, LedgerRecord, Millilitres, PartitionId, ProductCode, Request, TimestampUs};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::{Capability, Operator};
 
 use crate::Dataflow;
-use crate::worker;
+use crate::worker::{self, Time};
 use partitions::Partitions;
+use shard::Shard;
 use state::Moment;
 
 /// Messages that wait for one worker before the sender does.
 const QUEUE_MAX: usize = 1024;
 
+/// Until a worker looks again whether somebody took the slices of a snapshot.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// Starts the workers. Each input's outputs go to `outputs` as one batch, in order; a full channel makes the worker wait.
+/// A snapshot goes on between batches and while there is nothing else to do, a slice at a time, and is brought to its end
+/// when the feeds are closed.
 #[must_use]
 pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
     let workers = config.workers;
     worker::spawn("ledger", workers, QUEUE_MAX, outputs, move |source| {
         let mut partitions = Partitions::new(config.clone());
-        source.stream().unary::<CapacityContainerBuilder<Vec<Output>>, _, _, _>(Pipeline, "decide", move |_, _| {
-            move |input, output| {
+        let stream = source.stream();
+        let scope = stream.scope();
+        stream.unary_frontier::<CapacityContainerBuilder<Vec<Output>>, _, _, _>(Pipeline, "decide", move |_, info| {
+            let again = scope.activator_for(info.address);
+            // Held while a snapshot is under way: it goes on without input.
+            let mut held: Option<Capability<Time>> = None;
+            move |(input, frontier), output| {
                 input.for_each(|time, inputs| {
                     let mut decided = Vec::new();
                     for message in inputs.drain(..) {
@@ -61,7 +76,24 @@ pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
                     if !decided.is_empty() {
                         output.session(&time).give_container(&mut decided);
                     }
+                    if held.is_none() && partitions.snapshot_under_way() {
+                        held = time.retain_least(output.output_index());
+                    }
                 });
+                let Some(time) = &held else { return };
+                let mut parts = Vec::new();
+                let closed = frontier.is_empty();
+                let made = partitions.go_on(closed, &mut parts);
+                if !parts.is_empty() {
+                    output.session(time).give_container(&mut parts);
+                }
+                if !partitions.snapshot_under_way() {
+                    held = None;
+                } else if made {
+                    again.activate();
+                } else {
+                    again.activate_after(PATIENCE);
+                }
             }
         })
     })
@@ -173,6 +205,11 @@ pub enum Input {
     Clock { at_us: TimestampUs },
     /// The partition belongs to another process now: forget it.
     Revoke { partition: PartitionId },
+    /// A shard that was loaded takes the place of the empty one. Comes before anything is folded.
+    Restore { partition: PartitionId, shard: Box<Shard> },
+    /// Begin a snapshot of the state as it is now. All records before `offset` of the ledger are in it: the sender vouches
+    /// for that. Does nothing while one of this partition is under way, or when the partition is not here.
+    Snapshot { partition: PartitionId, offset: i64 },
 }
 
 /// What the workers give, in order.
@@ -182,6 +219,8 @@ pub enum Output {
     Record { partition: PartitionId, key: String, record: Box<LedgerRecord> },
     /// Time has passed for this contract: append a [`model::Tick`] to `fuel.requests`.
     TickDue { partition: PartitionId, contract: ContractId },
+    /// The next piece of a snapshot. Packing it takes longer than making it: do it where no record waits.
+    Snapshot { partition: PartitionId, part: snapshot::Part },
 }
 
 #[cfg(test)]

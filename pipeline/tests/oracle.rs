@@ -38,6 +38,8 @@ mod judge;
 mod orders;
 #[path = "oracle/posting.rs"]
 mod posting;
+#[path = "oracle/prices.rs"]
+mod prices;
 
 /// Requests of one history, beside those that open its contracts.
 const STEPS_MAX: usize = 400;

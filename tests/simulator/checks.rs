@@ -9,6 +9,7 @@ use model::{
 };
 use pipeline::audit::Audit;
 use pipeline::ledger::shard::Shard;
+use pipeline::ledger::snapshot;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sinks::clickhouse::plan::Purpose;
@@ -35,6 +36,9 @@ pub(crate) struct Checked {
     pub(crate) rejected: u64,
     pub(crate) rows: u64,
     pub(crate) inserts_repeated: u64,
+    pub(crate) snapshots_used: u64,
+    pub(crate) snapshots_passed_over: u64,
+    pub(crate) snapshots_checked: u64,
     /// Keys that two partitions answered: declined where the card was not known yet, and again where it was.
     pub(crate) answered_twice: u64,
 }
@@ -51,6 +55,9 @@ impl Checked {
             (&mut self.rejected, other.rejected),
             (&mut self.rows, other.rows),
             (&mut self.inserts_repeated, other.inserts_repeated),
+            (&mut self.snapshots_used, other.snapshots_used),
+            (&mut self.snapshots_passed_over, other.snapshots_passed_over),
+            (&mut self.snapshots_checked, other.snapshots_checked),
             (&mut self.answered_twice, other.answered_twice),
         ];
         pairs.into_iter().for_each(|(sum, more)| *sum += more);
@@ -102,7 +109,7 @@ pub(crate) fn check(world: &mut World) -> Checked {
     for truth in &truths {
         Book::default().check(truth.outcomes().map(|(_, outcome)| outcome), &mut checked.granted);
     }
-    one_owner_has_each_partition(world, &partitions);
+    one_owner_has_each_partition(world, &partitions, &mut checked);
     rows_are_the_ledger(world, &truths, &mut checked);
     sales_and_cards_follow(log, &truths);
     screens_agree(world);
@@ -204,7 +211,10 @@ fn books_balance(log: &Log, partitions: &[PartitionId]) {
     }
 }
 
-fn one_owner_has_each_partition(world: &World, partitions: &[PartitionId]) {
+/// Its state is the fold of the ledger, and so is a start from any snapshot that can be read.
+fn one_owner_has_each_partition(world: &World, partitions: &[PartitionId], checked: &mut Checked) {
+    (checked.snapshots_used, checked.snapshots_passed_over) =
+        (world.around.snapshots_used, world.around.snapshots_passed_over);
     for partition in partitions {
         let mut folded = Shard::new(*partition);
         for (offset, stored) in (0..).zip(world.around.log.records((Topic::Ledger, *partition))) {
@@ -217,6 +227,15 @@ fn one_owner_has_each_partition(world: &World, partitions: &[PartitionId]) {
             .collect();
         assert_eq!(live.len(), 1, "owners of partition {partition}");
         assert!(*live[0] == folded, "the owner's state of partition {partition} is not the fold of its ledger");
+        for name in world.around.store.names().into_iter().filter(|name| name.partition == *partition) {
+            let Ok((header, mut shard)) = snapshot::read(world.around.store.file(&name).expect("a file")) else { continue };
+            let tail = (0..).zip(world.around.log.records((Topic::Ledger, *partition)));
+            for (offset, stored) in tail.skip_while(|(offset, _)| *offset < header.offset) {
+                shard.fold(&rules(), offset, stored.ledger_record());
+            }
+            assert!(shard == folded, "a start from {name} is not the fold of the ledger");
+            checked.snapshots_checked += 1;
+        }
     }
 }
 

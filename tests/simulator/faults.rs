@@ -35,6 +35,9 @@ faults! {
     OwnerDiesStarted: "owner dies: takeover read, nothing decided", 60;
     OwnerDiesBeforeRecording: "owner dies: decided, not sent", 250;
     OwnerDiesRecording: "owner dies: part of a batch sent", 250;
+    OwnerDiesTaking: "owner dies: while a snapshot is taken", 40;
+    OwnerDiesBeforePut: "owner dies: snapshot finished, not put", 30;
+    OwnerDiesAfterPut: "owner dies: snapshot put", 30;
     PublisherDiesBeforeSending: "publisher dies: record read, sale not sent", 250;
     PublisherDiesBeforeReports: "publisher dies: sale sent, delivery not seen", 200;
     PublisherDiesBeforeCommit: "publisher dies: before a commit", 100;
@@ -58,6 +61,14 @@ faults! {
     InsertAnswerLost: "insert is stored, the answer lost", 25;
     InsertHalf: "ClickHouse restarts between a table and its view", 30;
     InsertSlow: "insert takes seconds", 30;
+    StoreCut: "network cut: process and store", 1200;
+    StorePutFails: "put of a snapshot fails", 20;
+    StorePutLost: "put of a snapshot succeeds, and it is lost", 20;
+    StorePutTorn: "put of a snapshot leaves its beginning", 15;
+    StoreRots: "byte of a snapshot changes", 15;
+    StoreFull: "no space left for a snapshot", 30;
+    StoreSlow: "put of a snapshot takes seconds", 15;
+    StoreGetFails: "snapshot cannot be fetched", 20;
     ClockForward: "clock jumps forward", 1500;
     ClockBack: "clock jumps back", 1500;
     BrowserCut: "browser connects again", 120;

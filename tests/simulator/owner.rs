@@ -6,14 +6,18 @@ use model::{
     FORMAT_VERSION, Fence, IdempotencyKey, LedgerBody, LedgerRecord, PartitionId, Request, RequestBody, Tick, Topic,
 };
 use pipeline::ledger::partitions::Partitions;
+use pipeline::ledger::snapshot::choice::{Choice, choose};
 use pipeline::ledger::{Config, Input, Output};
 use pipeline::tenancy::{Seen, Step, Tenancy};
 
 use crate::faults::Fault;
 use crate::groups::{Membership, News};
 use crate::log::{LineId, Reader};
+use crate::store::{Snapshots, fetch};
 use crate::surroundings::{Down, Stepped, Surroundings, Who};
 
+/// So often in steps is a snapshot begun.
+const SNAPSHOT_ONE_IN: u64 = 60;
 const CLOCK_EVERY_US: i64 = 1_000_000;
 /// After another owner took a partition over that the group still gives to us: it may be about to learn better.
 const BEGIN_AGAIN_AFTER_US: i64 = 2_000_000;
@@ -33,6 +37,7 @@ pub(crate) struct Owner {
     worker: Partitions,
     /// What the worker gave and the recorder has not taken yet.
     outputs: VecDeque<Output>,
+    snapshots: Snapshots,
     names_given: u32,
     told_time_us: i64,
 }
@@ -54,6 +59,7 @@ impl Owner {
             begin_at_us: BTreeMap::new(),
             worker: Partitions::new(rules()),
             outputs: VecDeque::new(),
+            snapshots: Snapshots::default(),
             names_given: 0,
             told_time_us: around.now_us,
         }
@@ -85,6 +91,7 @@ impl Owner {
             self.told_time_us = around.now_us;
             self.tell(Input::Clock { at_us: who.clock });
         }
+        self.take_snapshots(around)?;
         let partitions: Vec<PartitionId> = self.tenures.keys().copied().collect();
         for partition in partitions {
             busy |= match around.random.below(2) {
@@ -123,6 +130,10 @@ impl Owner {
                         Request { v: FORMAT_VERSION, origin: None, received_at_us: who.clock, contract, body };
                     ((Topic::Requests, partition), serde_json::to_vec(&tick).expect("JSON"))
                 }
+                Output::Snapshot { partition, part } => {
+                    self.snapshots.take(partition, &part);
+                    continue;
+                }
             };
             around.log.send(self.line, place, value, None, around.now_us);
             around.may_die(Fault::OwnerDiesRecording)?;
@@ -159,6 +170,25 @@ impl Owner {
         self.tell(Input::Revoke { partition });
     }
 
+    /// Begins one now and then, and goes on with those under way, a slice at a time.
+    fn take_snapshots(&mut self, around: &mut Surroundings) -> Result<(), Down> {
+        for (partition, tenure) in &self.tenures {
+            if tenure.tenancy.epoch().is_some() && around.random.one_in(SNAPSHOT_ONE_IN) {
+                let (partition, offset) = (*partition, tenure.ledger.next);
+                let mut outputs = Vec::new();
+                self.worker.take(Input::Snapshot { partition, offset }, &mut outputs);
+                self.outputs.extend(outputs);
+            }
+        }
+        if self.worker.snapshot_under_way() && around.random.one_in(2) {
+            around.may_die(Fault::OwnerDiesTaking)?;
+            let mut outputs = Vec::new();
+            self.worker.go_on(false, &mut outputs);
+            self.outputs.extend(outputs);
+        }
+        Ok(())
+    }
+
     fn begin_tenancies(&mut self, around: &mut Surroundings, who: Who) {
         let due = |partition: &PartitionId| self.begin_at_us.get(partition).is_none_or(|at| *at <= around.now_us);
         let missing = self.assigned.iter().copied();
@@ -166,12 +196,25 @@ impl Owner {
         for partition in missing {
             self.names_given += 1;
             let name = format!("p{}.{}.{}", who.process, who.start, self.names_given);
-            around.tell(who, "ledger", || format!("begins {partition} as {name}"));
+            let end = around.log.end((Topic::Ledger, partition));
+            let names = around.store.names();
+            let choice = choose(partition, 0..=end, names, |name| fetch(around, who, name));
+            let Choice { shard, offset, snapshot, passed_over } = choice.expect("the log has its beginning");
+            around.tell(who, "ledger", || {
+                let passed: Vec<String> = passed_over.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
+                let from = snapshot.map_or("nothing".to_owned(), |name| name.to_string());
+                format!("begins {partition} as {name} from {from}, passes over {passed:?}")
+            });
+            around.snapshots_used += u64::from(snapshot.is_some());
+            around.snapshots_passed_over += passed_over.len() as u64;
+            let mut fence = Fence::default();
+            shard.epoch().into_iter().for_each(|epoch| fence.takeover(epoch));
             let tenure = Tenure {
-                tenancy: Tenancy::new(name, Fence::default(), None),
-                ledger: Reader::open(&around.log, (Topic::Ledger, partition), 0),
+                tenancy: Tenancy::new(name, fence, shard.last_request()),
+                ledger: Reader::open(&around.log, (Topic::Ledger, partition), offset),
                 requests: None,
             };
+            self.tell(Input::Restore { partition, shard });
             self.tenures.insert(partition, tenure);
         }
     }
@@ -206,6 +249,7 @@ impl Owner {
             }
         }
         let Some(tenure) = self.tenures.get_mut(&partition) else { return Ok(busy) };
+        self.snapshots.publish(around, who, partition, &tenure.tenancy)?;
         if tenure.ledger.has_caught_up() && tenure.tenancy.reached_end() {
             around.may_die(Fault::OwnerDiesBeforeTakeover)?;
             let owner = tenure.tenancy.name().to_owned();

@@ -22,6 +22,7 @@ pub(crate) struct Process {
     pub(crate) paused_until_us: i64,
     pub(crate) log_cut_until_us: i64,
     pub(crate) clickhouse_cut_until_us: i64,
+    pub(crate) store_cut_until_us: i64,
     /// How wrong its clock is.
     pub(crate) clock_off_us: i64,
     /// Outlives the process.
@@ -46,6 +47,7 @@ impl Process {
             paused_until_us: 0,
             log_cut_until_us: 0,
             clickhouse_cut_until_us: 0,
+            store_cut_until_us: 0,
             clock_off_us: 0,
             browser: Browser::default(),
         }
@@ -58,6 +60,7 @@ impl Process {
             clock: TimestampUs::from_micros(START_US + now_us + self.clock_off_us),
             reaches_log: now_us >= self.log_cut_until_us,
             reaches_clickhouse: now_us >= self.clickhouse_cut_until_us,
+            reaches_store: now_us >= self.store_cut_until_us,
         }
     }
 

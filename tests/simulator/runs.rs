@@ -89,8 +89,9 @@ impl Runs {
         self.faults.get(fault as usize).copied().unwrap_or(0)
     }
 
-    pub(crate) fn granted_and_void(&self) -> bool {
-        self.checked.granted > 0 && self.checked.void > 0 && self.checked.inserts_repeated > 0
+    pub(crate) fn prove_something(&self) -> bool {
+        let Checked { granted, void, inserts_repeated, snapshots_used, .. } = self.checked;
+        granted > 0 && void > 0 && inserts_repeated > 0 && snapshots_used > 0
     }
 }
 
@@ -117,6 +118,9 @@ impl fmt::Display for Runs {
             (checked.takeovers, "takeovers"),
             (checked.rows, "rows of ClickHouse, as the ledger says, and their sums"),
             (checked.inserts_repeated, "inserts repeated and dropped"),
+            (checked.snapshots_used, "starts from a snapshot"),
+            (checked.snapshots_passed_over, "snapshots passed over: not to be had, torn or changed"),
+            (checked.snapshots_checked, "snapshots left in the store, as true as the ledger"),
             (checked.answered_twice, "keys declined where their card was unknown and answered where it was known"),
         ] {
             writeln!(f, "{count:>9}  {words}")?;

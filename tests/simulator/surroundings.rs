@@ -1,4 +1,4 @@
-//! What the processes share: the log, the group coordinators, ClickHouse, and what goes wrong with them.
+//! What the processes share: the log, the group coordinators, ClickHouse, the object store, and what goes wrong with them.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use crate::faults::{Fault, Faults};
 use crate::groups::Group;
 use crate::log::Log;
 use crate::random::Random;
+use crate::store::Store;
 use crate::trace::Trace;
 
 /// 2026-01-31T23:57:30Z: a day and a month end soon after.
@@ -31,6 +32,10 @@ pub(crate) struct Surroundings {
     /// Keeps the positions of publishers; nobody is a member.
     pub(crate) publish: Group,
     pub(crate) clickhouse: ClickHouse,
+    /// For snapshots.
+    pub(crate) store: Store,
+    pub(crate) snapshots_used: u64,
+    pub(crate) snapshots_passed_over: u64,
 }
 
 /// A process at one moment.
@@ -43,6 +48,7 @@ pub(crate) struct Who {
     pub(crate) clock: TimestampUs,
     pub(crate) reaches_log: bool,
     pub(crate) reaches_clickhouse: bool,
+    pub(crate) reaches_store: bool,
 }
 
 impl Who {
@@ -94,6 +100,9 @@ impl Surroundings {
             rows: Group::new(all(&[Topic::Ledger]), true),
             publish: Group::new(Vec::new(), false),
             clickhouse: ClickHouse::default(),
+            store: Store::default(),
+            snapshots_used: 0,
+            snapshots_passed_over: 0,
         }
     }
 

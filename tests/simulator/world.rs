@@ -96,6 +96,7 @@ impl World {
             group.pass_time(now_us);
         }
         around.clickhouse.pass_time(now_us);
+        around.store.pass_time(now_us);
         let reaches = |process: usize| now_us >= processes[process].log_cut_until_us;
         around.log.carry(now_us, reaches, hurry, &mut around.faults, &mut around.random)
     }
@@ -119,6 +120,9 @@ impl World {
         }
         if process.clickhouse_cut_until_us <= now_us && around.strikes(Fault::ClickHouseCut) {
             process.clickhouse_cut_until_us = now_us + around.random.between(500_000, 40_000_000);
+        }
+        if process.store_cut_until_us <= now_us && around.strikes(Fault::StoreCut) {
+            process.store_cut_until_us = now_us + around.random.between(500_000, 40_000_000);
         }
         if around.strikes(Fault::GroupShaken) {
             match around.random.below(3) {
@@ -144,6 +148,7 @@ impl World {
             let now_us = self.around.now_us;
             (process.paused_until_us, process.starts_us) = (now_us, now_us);
             (process.log_cut_until_us, process.clickhouse_cut_until_us) = (now_us, now_us);
+            process.store_cut_until_us = now_us;
         }
         let mut quiet_since_us = self.around.now_us;
         for _ in 0..REST_STEPS_MAX {

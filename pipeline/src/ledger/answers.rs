@@ -4,15 +4,20 @@
 //! stays; the oldest go first, a few per request, so memory is bounded by retention and by [`ANSWERS_MAX`]; nothing is
 //! moved when the table grows but a small part of the index. Does not: make words; `record` does, from the figures.
 
+pub(super) mod taking;
+
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use model::{Code, IdempotencyKey, Note, RiskFinding, TimestampUs, TransactionKind, Verdict};
+use serde::{Deserialize, Serialize};
 
 use super::lines::Lines;
+use super::snapshot::fields::{json, place};
 use super::state::{Ix, Money};
+use taking::Taking;
 
 /// Answers of one partition, whatever the retention: about 10 GB.
 const ANSWERS_MAX: usize = 32_000_000;
@@ -38,12 +43,14 @@ pub(super) struct Answer {
 }
 
 /// A decision in figures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Decided {
     pub(super) kind: TransactionKind,
     pub(super) verdict: Verdict,
     pub(super) code: Code,
+    #[serde(with = "place")]
     pub(super) contract: Ix,
+    #[serde(with = "place")]
     pub(super) card: Ix,
     /// The authorization that it gave or concerns, by the offset of its request.
     pub(super) auth: Option<i64>,
@@ -62,16 +69,19 @@ pub(super) struct Decided {
 }
 
 /// What there is to say beside the figures of limits.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Remarks {
+    #[serde(with = "json")]
     pub(super) notes: Vec<Note>,
+    #[serde(with = "json")]
     pub(super) risk: Vec<RiskFinding>,
 }
 
 /// One limit as it stood before the request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Figure {
     /// Among the settings of the contract, or [`BALANCE`].
+    #[serde(with = "place")]
     pub(super) limit: Ix,
     pub(super) period: i64,
     pub(super) value: i64,
@@ -93,6 +103,7 @@ pub(super) struct Answers {
     first: u64,
     spare: Option<Chunk>,
     len: usize,
+    taking: Option<Box<Taking>>,
 }
 
 /// Where the answer to a key is. Half of the key is enough to find it; the answer itself has the whole.
@@ -111,7 +122,14 @@ struct Chunk {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { index: vec![HashTable::new(); PARTS], chunks: VecDeque::new(), first: 0, spare: None, len: 0 }
+        Self {
+            index: vec![HashTable::new(); PARTS],
+            chunks: VecDeque::new(),
+            first: 0,
+            spare: None,
+            len: 0,
+            taking: None,
+        }
     }
 }
 
@@ -221,10 +239,20 @@ impl Answers {
                 entry.remove();
             }
             if emptied {
-                self.spare = self.chunks.pop_front();
+                let emptied = self.chunks.pop_front();
+                self.spare = match &mut self.taking {
+                    Some(taking) => emptied.and_then(|chunk| taking.keep_back(self.first, chunk)),
+                    None => emptied,
+                };
                 self.first += 1;
             }
         }
+    }
+
+    /// The place of the oldest answer that is kept.
+    #[cfg(test)]
+    pub(super) fn first_kept(&self) -> Place {
+        self.first * CHUNK as u64 + self.chunks.front().map_or(0, |chunk| chunk.gone as u64)
     }
 
     fn chunk(&self, place: Place) -> Option<&Chunk> {

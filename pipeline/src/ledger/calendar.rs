@@ -40,6 +40,11 @@ impl Zone {
         Self { zone, from_us: 0, to_us: 0, offset_secs: 0 }
     }
 
+    /// A zone that was in the list when a contract was opened and is not now: days then begin at midnight UTC.
+    pub(super) fn named(name: &str) -> Self {
+        Self::new(TimeZone::get(name).unwrap_or(TimeZone::UTC))
+    }
+
     pub(super) fn name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }

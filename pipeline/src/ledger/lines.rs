@@ -3,13 +3,15 @@
 //! In: lines of a request that were checked. Out: sums by selector. Guarantees: sums saturate far above what checks let
 //! through; one line costs no allocation. Does not: know product names; codes are numbers here.
 
+use serde::{Deserialize, Serialize};
+
 /// The number of a product code or group within a shard.
 pub(super) type CodeIx = u16;
 /// A code beyond what a shard remembers, or none: no selector names it.
 pub(super) const NO_CODE: CodeIx = u16::MAX;
 
 /// One product line. Amounts are what the contract pays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) code: CodeIx,
     pub(super) group: CodeIx,
@@ -23,14 +25,14 @@ pub(super) struct Line {
 }
 
 /// Lines of one purchase; nearly all have one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lines {
     first: Option<Line>,
     more: Option<Box<[Line]>>,
 }
 
 /// Which lines a limit counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Selector {
     #[default]
     All,

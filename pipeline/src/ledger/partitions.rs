@@ -6,12 +6,17 @@
 //!
 //! Public for whoever drives the core without threads: a worker of [`super::spawn`] does nothing else.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::hash_map::Entry;
 use metrics::counter;
 use model::{
     ContractId, FORMAT_VERSION, Fact, LedgerBody, LedgerRecord, Outcome, PartitionId, Request, TimestampUs, Verdict,
 };
 
 use super::shard::{Batch, Shard};
+use super::snapshot::{Part, Slice};
 use super::state::Map;
 use super::{Config, Input, Output};
 
@@ -22,10 +27,19 @@ const BATCH_MAX: usize = 256;
 /// A tick that was asked for is not asked for again for so long.
 const TICK_PATIENCE_US: i64 = 10 * model::MICROS_PER_SECOND;
 
+/// Slices of a snapshot that may be in somebody's hands, about 32 MB.
+const SLICES_MAX: usize = 4_096;
+
 /// What one worker has.
 pub struct Partitions {
     config: Config,
     partitions: Map<i32, Partition>,
+    /// Snapshots under way, in order: one after the other.
+    snapshots: VecDeque<i32>,
+    /// Counts the slices that nobody has let go of yet, and itself.
+    in_hand: Arc<()>,
+    /// Requests and records since the last slice.
+    since_slice: usize,
 }
 
 struct Partition {
@@ -46,7 +60,8 @@ impl Partitions {
     /// A worker without partitions.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, partitions: Map::default() }
+        let (snapshots, in_hand) = (VecDeque::new(), Arc::new(()));
+        Self { config, partitions: Map::default(), snapshots, in_hand, since_slice: 0 }
     }
 
     /// The state of a partition, while it is here.
@@ -58,13 +73,19 @@ impl Partitions {
     /// Does what it is told, and appends what comes of it to `outputs`.
     pub fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
         match input {
-            Input::Fold { partition, offset, record } => self.fold(partition, offset, &record),
+            Input::Fold { partition, offset, record } => {
+                self.fold(partition, offset, &record);
+                self.between(1, outputs);
+            }
             Input::Start { partition, epoch } => self.start(partition, epoch),
             Input::Decide { partition, requests } => self.decide(partition, requests, outputs),
             Input::Clock { at_us } => self.ticks(at_us, outputs),
             Input::Revoke { partition } => {
                 self.partitions.remove(&partition.0);
+                self.snapshots.retain(|under_way| *under_way != partition.0);
             }
+            Input::Restore { partition, shard } => self.restore(partition, *shard),
+            Input::Snapshot { partition, offset } => self.snapshot(partition, offset, outputs),
         }
     }
 
@@ -100,6 +121,16 @@ impl Partitions {
     }
 
     fn decide(&mut self, id: PartitionId, mut requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
+        while !requests.is_empty() {
+            let rest = requests.split_off(requests.len().min(BATCH_MAX));
+            let decided = requests.len();
+            self.decide_batch(id, requests, outputs);
+            self.between(decided, outputs);
+            requests = rest;
+        }
+    }
+
+    fn decide_batch(&mut self, id: PartitionId, requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
         let Some(partition) = self.partitions.get_mut(&id.0) else {
             tracing::error!(partition = id.0, "told to decide for a partition that was not folded");
             return;
@@ -109,23 +140,75 @@ impl Partitions {
             return;
         };
         let before = outputs.len();
-        while !requests.is_empty() {
-            let rest = requests.split_off(requests.len().min(BATCH_MAX));
-            let keys: Vec<String> = requests.iter().map(|(_, request)| request.key().to_owned()).collect();
-            let offsets: Vec<i64> = requests.iter().map(|(offset, _)| *offset).collect();
-            let mut batch = Batch::default();
-            partition.shard.decide_batch(&self.config, requests, &mut batch);
-            // Requests that were decided before have no outcome.
-            let mut keyed = offsets.into_iter().zip(keys);
-            for outcome in partition.shard.outcomes(batch) {
-                let Some((_, key)) = keyed.find(|(offset, _)| *offset == outcome.request) else { continue };
-                let body = LedgerBody::Outcome(outcome);
-                let record = LedgerRecord { v: FORMAT_VERSION, epoch, body };
-                outputs.push(Output::Record { partition: id, key, record: Box::new(record) });
-            }
-            requests = rest;
+        let keys: Vec<String> = requests.iter().map(|(_, request)| request.key().to_owned()).collect();
+        let offsets: Vec<i64> = requests.iter().map(|(offset, _)| *offset).collect();
+        let mut batch = Batch::default();
+        partition.shard.decide_batch(&self.config, requests, &mut batch);
+        // Requests that were decided before have no outcome.
+        let mut keyed = offsets.into_iter().zip(keys);
+        for outcome in partition.shard.outcomes(batch) {
+            let Some((_, key)) = keyed.find(|(offset, _)| *offset == outcome.request) else { continue };
+            let body = LedgerBody::Outcome(outcome);
+            let record = LedgerRecord { v: FORMAT_VERSION, epoch, body };
+            outputs.push(Output::Record { partition: id, key, record: Box::new(record) });
         }
         count(outputs.iter().skip(before));
+    }
+
+    fn restore(&mut self, id: PartitionId, shard: Shard) {
+        if shard.partition() != id {
+            tracing::error!(partition = id.0, of = shard.partition().0, "told to go on with another partition's state");
+            return;
+        }
+        match self.partitions.entry(id.0) {
+            Entry::Vacant(place) => {
+                place.insert(Partition { shard, ..Partition::new(id) });
+            }
+            Entry::Occupied(_) => {
+                tracing::error!(partition = id.0, "told to go on with a loaded state where there is one already");
+            }
+        }
+    }
+
+    fn snapshot(&mut self, id: PartitionId, offset: i64, outputs: &mut Vec<Output>) {
+        let partition = self.partitions.get_mut(&id.0);
+        if let Some(header) = partition.and_then(|partition| partition.shard.begin_snapshot(offset)) {
+            self.snapshots.push_back(id.0);
+            outputs.push(Output::Snapshot { partition: id, part: Part::Begin(header) });
+        } else {
+            tracing::debug!(partition = id.0, offset, "no snapshot: one is under way, or the partition is not here");
+        }
+    }
+
+    /// Whether a snapshot of some partition is under way.
+    #[must_use]
+    pub fn snapshot_under_way(&self) -> bool {
+        !self.snapshots.is_empty()
+    }
+
+    /// After so many requests or records: a long queue does not keep a snapshot from going on.
+    fn between(&mut self, done: usize, outputs: &mut Vec<Output>) {
+        self.since_slice += done;
+        if self.since_slice >= BATCH_MAX {
+            self.go_on(false, outputs);
+        }
+    }
+
+    /// Makes one slice of a snapshot, if one is under way and not too many wait for whoever packs them; whatever waits,
+    /// when `finishing`. False when none was made.
+    pub fn go_on(&mut self, finishing: bool, outputs: &mut Vec<Output>) -> bool {
+        self.since_slice = 0;
+        let Some(id) = self.snapshots.front().copied() else { return false };
+        if !finishing && Arc::strong_count(&self.in_hand) > SLICES_MAX {
+            return false;
+        }
+        let slice = self.partitions.get_mut(&id).and_then(|partition| partition.shard.next_slice());
+        let part = slice.map_or(Part::End, |bytes| Part::Slice(Slice::new(bytes, self.in_hand.clone())));
+        if matches!(part, Part::End) {
+            self.snapshots.pop_front();
+        }
+        outputs.push(Output::Snapshot { partition: PartitionId(id), part });
+        true
     }
 
     fn ticks(&mut self, now: TimestampUs, outputs: &mut Vec<Output>) {

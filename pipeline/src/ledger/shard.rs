@@ -16,6 +16,7 @@ use super::decide::{Case, Effect, Scratch};
 use super::evolve::{self, Change, terminal_hash};
 use super::lines::{CodeIx, NO_CODE};
 use super::record::{self, Body, Done, Recording, Views};
+use super::snapshot::taking::Taking;
 use super::state::{Card, Ix, Moment, NONE};
 use super::tables::{Tables, token_hash};
 use super::{Config, alerts, due, orders, recall, views, wishes};
@@ -25,9 +26,11 @@ use super::{Config, alerts, due, orders, recall, views, wishes};
 pub struct Shard {
     pub(super) tables: Tables,
     pub(super) answers: Answers,
-    watermarks: Watermarks,
-    fence: Fence,
-    last_request: Option<i64>,
+    pub(super) watermarks: Watermarks,
+    pub(super) fence: Fence,
+    pub(super) last_request: Option<i64>,
+    /// The snapshot under way.
+    pub(super) taking: Option<Box<Taking>>,
     scratch: Scratch,
     /// Of the items of the latest transaction of a known card.
     pub(super) codes: Vec<(CodeIx, CodeIx)>,
@@ -36,7 +39,7 @@ pub struct Shard {
     after: Vec<Figure>,
 }
 
-/// Room to work in and what is remembered of time zones are not state.
+/// Room to work in, what is remembered of time zones and a snapshot under way are not state.
 impl PartialEq for Shard {
     fn eq(&self, other: &Self) -> bool {
         self.tables == other.tables
@@ -72,11 +75,17 @@ impl Shard {
             watermarks: Watermarks::default(),
             fence: Fence::default(),
             last_request: None,
+            taking: None,
             scratch: Scratch::default(),
             codes: Vec::new(),
             ahead: Vec::new(),
             after: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        PartitionId(self.tables.partition)
     }
 
     /// The offset in the ledger of the latest takeover folded.

@@ -2,7 +2,8 @@
 //!
 //! Built for a million cards: what a decision reads lies together, names are numbers, what is rare is boxed. Amounts are
 //! plain integers whose unit ends their name; they are checked where they enter. Invariants: a contract's `held_minor` is the
-//! sum of its open holds; `open_holds` names exactly those; every counter is the sum over the purchases of its scope.
+//! sum of its open holds; `open_holds` names exactly those; every counter is the sum over the purchases of its scope. What is
+//! `Serialize` stands so in snapshots: a change of it is a change of their format, and `snapshot/tests` says so.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,9 +12,11 @@ use model::{
     LimitId, Location, MinorUnits, MonthlyFee, Policy, RegisterLine, Restriction, RuleMode, TimestampUs, Vehicle,
     WeekStart,
 };
+use serde::{Deserialize, Serialize};
 
 use super::calendar::Local;
 use super::lines::{Lines, Selector};
+use super::snapshot::fields::{Stored, json, place, register_lines, stored};
 use super::usage::Counter;
 
 /// The hasher is fixed: the same build does the same work, and no order of a map reaches a record.
@@ -26,7 +29,7 @@ pub(super) const NONE: Ix = Ix::MAX;
 /// Largest amount that a balance may reach, either side.
 pub(super) const MINOR_MAX: i64 = 1_000_000_000_000_000;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Contract {
     pub(super) id: ContractId,
     pub(super) currency: Currency,
@@ -45,12 +48,17 @@ pub(super) struct Contract {
     pub(super) rules: Rules,
     /// Groups, vehicles and drivers are few beside cards, or none.
     pub(super) parties: Option<Box<Parties>>,
+    #[serde(with = "json")]
     pub(super) blocks: Vec<Block>,
+    #[serde(with = "json")]
     pub(super) discounts: Vec<(Selector, Discount)>,
     pub(super) holidays: Vec<Holiday>,
+    #[serde(skip)]
     pub(super) cards: Vec<Ix>,
-    /// Every setting that any limit ever had: answers name them.
+    /// Every setting that any limit ever had: answers name them. None is ever changed or removed.
+    #[serde(skip)]
     pub(super) settings: Vec<Setting>,
+    #[serde(skip)]
     pub(super) current: Map<LimitId, Named>,
     pub(super) rules_version: u64,
     pub(super) books: Option<Box<Books>>,
@@ -59,7 +67,7 @@ pub(super) struct Contract {
 }
 
 /// `available = own + credit − held − unbilled`, in minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Money {
     pub(super) own: i64,
     pub(super) credit: i64,
@@ -68,7 +76,7 @@ pub(super) struct Money {
 }
 
 /// The latest setting of a limit's name; a removed limit keeps its name, so that its versions go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Named {
     pub(super) setting: Ix,
     pub(super) removed: bool,
@@ -78,57 +86,66 @@ pub(super) struct Named {
 }
 
 /// One setting of a limit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Setting {
+    #[serde(with = "stored")]
     pub(super) limit: Limit,
     pub(super) version: u32,
 }
 
 /// What is rare in the money of a contract.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Books {
     /// By reference.
     pub(super) top_ups: BTreeMap<String, TopUp>,
     /// The latest line of each reference.
+    #[serde(with = "register_lines")]
     pub(super) register_lines: BTreeMap<String, RegisterLine>,
     pub(super) fees: Vec<MonthlyFee>,
     /// The first moment of the month whose fees are due next.
     pub(super) fees_due_us: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TopUp {
     pub(super) amount_minor: i64,
     pub(super) at: TimestampUs,
     pub(super) state: model::TopUpState,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parties {
     pub(super) groups: Vec<Party<Group>>,
     pub(super) vehicles: Vec<Party<Vehicle>>,
     pub(super) drivers: Vec<Party<Driver>>,
+    #[serde(skip)]
     pub(super) group_ix: Map<model::GroupId, Ix>,
+    #[serde(skip)]
     pub(super) vehicle_ix: Map<model::VehicleId, Ix>,
+    #[serde(skip)]
     pub(super) driver_ix: Map<model::DriverId, Ix>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(serialize = "P: Stored", deserialize = "P: Stored"))]
 pub(super) struct Party<P> {
+    #[serde(with = "stored")]
     pub(super) party: P,
     pub(super) rules: Rules,
 }
 
 /// What one scope is bound by.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rules {
     pub(super) limits: Vec<Counter>,
     pub(super) rare: Option<Box<RareRules>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct RareRules {
+    #[serde(with = "json")]
     pub(super) restrictions: Vec<Restriction>,
+    #[serde(with = "json")]
     pub(super) policy: Option<Policy>,
 }
 
@@ -157,13 +174,14 @@ pub(super) struct Card {
 }
 
 /// What is rarely looked at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Face {
     pub(super) pan_masked: String,
     pub(super) kind: CardKind,
     pub(super) valid_from_us: i64,
     pub(super) valid_to_us: i64,
     pub(super) closure: Option<Closure>,
+    #[serde(with = "json")]
     pub(super) blocks: Vec<Block>,
     /// Until when each actor's block is lifted.
     pub(super) lifted_until: Vec<(Actor, TimestampUs)>,
@@ -196,7 +214,7 @@ pub(super) struct Purchase {
     pub(super) visit: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum PurchaseState {
     Held,
     Expired,
@@ -206,7 +224,7 @@ pub(super) enum PurchaseState {
 }
 
 /// What was bought in one month, for one selector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MonthSum {
     pub(super) key: MonthKey,
     pub(super) ml: i64,
@@ -214,12 +232,15 @@ pub(super) struct MonthSum {
     pub(super) purchases: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MonthKey {
     pub(super) month: i64,
     pub(super) selector: Selector,
+    #[serde(with = "place")]
     pub(super) group: Ix,
+    #[serde(with = "place")]
     pub(super) vehicle: Ix,
+    #[serde(with = "place")]
     pub(super) driver: Ix,
     pub(super) offline: bool,
 }

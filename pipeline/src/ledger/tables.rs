@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use model::{CardToken, ContractId, ProductCode, TimestampUs};
 
 use super::calendar::{self, Zone};
+use super::kept::Kept;
 use super::lines::{CodeIx, Line, Lines, NO_CODE, Quantity, Selector};
 use super::state::{
     Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules, Setting,
@@ -29,9 +30,9 @@ const EVICTIONS_MAX: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) partition: i32,
-    pub(super) contracts: Vec<Contract>,
+    pub(super) contracts: Kept<Contract>,
     pub(super) contract_ix: Map<ContractId, Ix>,
-    pub(super) cards: Vec<Card>,
+    pub(super) cards: Kept<Card>,
     pub(super) card_ix: HashTable<CardSlot>,
     pub(super) codes: Codes,
     pub(super) zones: Vec<Zone>,
@@ -65,6 +66,15 @@ pub(super) struct Codes {
 }
 
 impl Codes {
+    pub(super) fn new(names: Vec<ProductCode>) -> Self {
+        Self { numbers: names.iter().cloned().zip(0..).collect(), names }
+    }
+
+    /// By number; never changed but added to.
+    pub(super) fn names(&self) -> &[ProductCode] {
+        &self.names
+    }
+
     fn number(&self, code: &ProductCode) -> CodeIx {
         self.numbers.get(code).copied().unwrap_or(NO_CODE)
     }
@@ -119,14 +129,36 @@ impl Tables {
         self.card_ix.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 
+    /// Makes what follows from contracts, their settings and cards: indexes, and when something is due.
+    pub(super) fn index(&mut self, mut contracts: Vec<Contract>, cards: Vec<Card>) {
+        let mut counts = vec![0_usize; contracts.len()];
+        for card in &cards {
+            if let Some(count) = counts.get_mut(card.contract as usize) {
+                *count += 1;
+            }
+        }
+        for (contract, count) in contracts.iter_mut().zip(counts) {
+            contract.cards.reserve_exact(count);
+        }
+        self.card_ix.reserve(cards.len(), |slot| slot.hash);
+        for (ix, card) in (0..).zip(&cards) {
+            let slot = CardSlot { hash: token_hash(&card.token), contract: card.contract, card: ix };
+            if let Some(contract) = contracts.get_mut(card.contract as usize) {
+                contract.cards.push(ix);
+            }
+            self.card_ix.insert_unique(slot.hash, slot, |slot| slot.hash);
+        }
+        self.contract_ix = contracts.iter().map(|contract| contract.id.clone()).zip(0..).collect();
+        self.due_us = contracts.iter().map(Contract::due_us).collect();
+        (self.contracts, self.cards) = (contracts.into(), cards.into());
+    }
+
     /// The place of a zone; the same for the same name.
     pub(super) fn zone(&mut self, name: &str) -> u16 {
         if let Some(place) = self.zones.iter().position(|zone| zone.name() == name) {
             return u16::try_from(place).unwrap_or(0);
         }
-        // A zone that was in the list when the contract was opened and is not now: days then begin at midnight UTC.
-        let zone = jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC);
-        self.zones.push(Zone::new(zone));
+        self.zones.push(Zone::named(name));
         u16::try_from(self.zones.len() - 1).unwrap_or(0)
     }
 

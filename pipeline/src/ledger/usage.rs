@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use model::{CalendarUnit, LimitMode, Measure, TimestampUs, WeekStart, Window};
+use serde::{Deserialize, Serialize};
 
 use super::calendar::{self, Local};
 use super::lines::{Lines, Selector};
@@ -19,7 +20,7 @@ pub(super) const ROLLING_SECS_MAX: u32 = 31 * 86_400;
 const ROLLING_KEPT_US: i64 = (ROLLING_SECS_MAX as i64 + 4 * 86_400) * model::MICROS_PER_SECOND;
 
 /// A limit of one scope, and the sums that it rests on. Small: a decision reads one per limit, and what is rare is boxed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Counter {
     pub(super) value: i64,
     newest: Bucket,
@@ -38,7 +39,7 @@ pub(super) struct Counter {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum CounterWindow {
     PerTransaction,
     Calendar(CalendarUnit, u8, WeekStart),
@@ -48,19 +49,19 @@ enum CounterWindow {
 }
 
 /// The sums of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Bucket {
     period: i64,
     usage: Usage,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Usage {
     pub(super) used: i64,
     pub(super) held: i64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Rare {
     rolling: Option<Rolling>,
     /// When a one-off limit began.
@@ -68,14 +69,14 @@ struct Rare {
 }
 
 /// The purchases of a rolling window, by time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Rolling {
     length_us: i64,
     entries: VecDeque<RollingEntry>,
     sum: Usage,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct RollingEntry {
     at_us: i64,
     auth: i64,

@@ -3,18 +3,7 @@
 use model::{Currency, Discount, DiscountOff, Item, Unit};
 
 use crate::book::Line;
-
-/// Minor units of `quantity` (ml or pieces) at a price in ten-thousandths, rounded half up.
-pub(crate) fn amount(price_e4: i64, quantity: i64, litres: bool, currency: Currency) -> i64 {
-    let divisor = divisor(litres, currency);
-    let exact = i128::from(price_e4) * i128::from(quantity);
-    i64::try_from((exact + divisor / 2).div_euclid(divisor)).unwrap()
-}
-
-/// How many ten-thousandths times ml (or pieces) make one minor unit.
-fn divisor(litres: bool, currency: Currency) -> i128 {
-    10_i128.pow(if litres { 7 } else { 4 } - currency.minor_digits())
-}
+use crate::prices::{amount, divisor};
 
 /// The price less the discount, which is rounded half up and never more than the price.
 fn net_price(discount: Option<&Discount>, price_e4: i64) -> i64 {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use model::{
-    Actor, Block, CalendarUnit, CardToken, Closure, Code, Command, CommandMessage, ContractId, Limit, LimitId,
-    LimitMode, Measure, ProductSelector, Scope, TimestampUs, Window,
+    Block, CalendarUnit, CardToken, Closure, Code, Command, CommandMessage, ContractId, Limit, LimitId, LimitMode,
+    Measure, ProductSelector, Scope, TimestampUs, Window,
 };
 
 use crate::book::{Card, Contract, Fee, KeptLimit, Money, Purchase, State};
@@ -379,6 +379,3 @@ fn daily(
         set(contract, limit, at);
     }
 }
-
-/// Blocks by a rule are no order's to set.
-pub(crate) const ORDERING: [Actor; 3] = [Actor::Client, Actor::IssuerRisk, Actor::IssuerCredit];

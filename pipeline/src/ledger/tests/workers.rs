@@ -54,7 +54,7 @@ impl Given {
 fn all(outputs: &Receiver<Vec<Output>>) -> Vec<Given> {
     let records = outputs.iter().flatten().filter_map(|output| match output {
         Output::Record { partition, key, record } => Some(Given { partition, key, record: *record }),
-        Output::TickDue { .. } => None,
+        Output::TickDue { .. } | Output::Snapshot { .. } => None,
     });
     records.collect()
 }
@@ -176,7 +176,7 @@ fn a_tick_is_asked_for_once_when_a_hold_has_run_out() {
         .flatten()
         .filter_map(|output| match output {
             Output::TickDue { contract, .. } => Some(contract),
-            Output::Record { .. } => None,
+            Output::Record { .. } | Output::Snapshot { .. } => None,
         })
         .collect();
     assert_eq!(due, [contract]);

@@ -11,7 +11,9 @@ use rand::seq::IndexedRandom;
 
 use super::limits::selectors;
 use super::{DAY_US, Generator, PLACES, Tenant, diesel_e4};
-use crate::orders::ORDERING;
+
+/// Blocks by a rule are no order's to set.
+const ORDERING: [Actor; 3] = [Actor::Client, Actor::IssuerRisk, Actor::IssuerCredit];
 
 impl Generator {
     pub(super) fn open(&mut self, index: usize) {

@@ -8,6 +8,7 @@ use model::{
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
+use super::super::prices;
 use super::{Asked, DAY_US, Generator, HOUR_US, MINUTE_US, Tenant};
 
 struct Product {
@@ -264,7 +265,7 @@ impl Generator {
             let quantity =
                 item.qty_ml.map_or_else(|| i64::from(item.pieces.unwrap_or(0)), |ml| i64::try_from(ml.get()).unwrap());
             let price_e4 = i64::try_from(item.price_e4.get()).unwrap();
-            let gross = crate::amounts::amount(price_e4, quantity, item.unit == Unit::L, currency);
+            let gross = prices::amount(price_e4, quantity, item.unit == Unit::L, currency);
             let off = if self.chance(10) { self.pick(&[-3, -1, 1, 2, 50]) } else { 0 };
             item.amount_minor = Some(MinorUnits::new((gross + off).max(0)).unwrap());
         }
