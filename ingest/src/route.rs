@@ -50,10 +50,11 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
+use crate::identity::{Identity, members_of};
 use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
 use card_table::CardTable;
-use group::{Change, Group, Identity};
+use group::{Change, Group};
 use lanes::{Arrival, Lanes, Routed, Tag};
 use outlet::{Outgoing, Outlet};
 
@@ -143,7 +144,7 @@ struct Meters {
 
 impl Router {
     fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
-        let identity = Identity::of(&config.instance);
+        let identity = Identity::of("router", &config.instance);
         Ok(Self {
             requests_name: config.log.topic_name(Topic::Requests),
             rejected_name: config.log.topic_name(rejected::TOPIC),
@@ -180,7 +181,7 @@ impl Router {
     fn rejoin(&mut self, error: Error) -> Result<(), Error> {
         let deadline = Instant::now() + kafka::OPEN_PATIENCE;
         loop {
-            match self.outlet.members_of(&self.config.group) {
+            match members_of(self.outlet.client(), &self.config.group) {
                 Ok(members) if self.identity.is_held_by_another(&members) => return Err(error),
                 // A commit of the old membership must not follow one of the new.
                 Ok(_) if !self.commit_on_its_way => break,

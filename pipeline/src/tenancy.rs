@@ -135,10 +135,10 @@ impl Tenancy {
         }
     }
 
-    /// The offset of the request with which deciding goes on.
+    /// The last request of which the log tells the outcome; those after it are to be decided.
     #[must_use]
-    pub fn next_request(&self) -> i64 {
-        self.recorded.map_or(0, |request| request + 1)
+    pub fn last_request(&self) -> Option<i64> {
+        self.recorded
     }
 
     /// Whether all that was decided up to this request stands in the log as truth. Until then a snapshot of the state may
@@ -201,9 +201,9 @@ mod tests {
         assert!(!tenancy.has_recorded(0), "nobody had taken the partition over when that was written");
         tenancy.record(6, Seen::Outcome { epoch: 0, request: 1 });
         assert!(!tenancy.has_recorded(1), "an old owner wrote that");
-        assert_eq!(tenancy.next_request(), 0, "it is decided anew");
+        assert_eq!(tenancy.last_request(), None, "it is decided anew");
         tenancy.record(7, Seen::Outcome { epoch: 5, request: 1 });
-        assert_eq!(tenancy.next_request(), 2);
+        assert_eq!(tenancy.last_request(), Some(1));
         assert!(tenancy.vouches_for(Some(5), Some(1)) && tenancy.vouches_for(Some(5), None));
         assert!(!tenancy.vouches_for(Some(5), Some(2)) && !tenancy.vouches_for(Some(0), Some(1)));
         assert!(tenancy.has_recorded(0) && tenancy.has_recorded(1) && !tenancy.has_recorded(2));

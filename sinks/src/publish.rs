@@ -3,13 +3,13 @@
 //! In: all partitions of `fuel.ledger`, read from the group's own position. Out: a sale or declined wish per ledger
 //! record that has one, by site; an entry per issued card, by card. Guarantees: only true records count (fenced); what is
 //! derived from one ledger partition is written in its order, and the position moves on only after Kafka acknowledged it.
-//! Does not: write exactly once. After a crash some records come again with the same `origin`, by which readers drop them;
-//! two publishers at a time do no more harm than that.
+//! Does not: write exactly once. After a crash, or when a partition moves, some records come again with the same `origin`, by
+//! which readers drop them; two publishers at a time do no more harm than that.
 
 pub mod derive;
 pub mod lane;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,23 +43,32 @@ pub struct Config {
     pub group: String,
 }
 
-/// Publishes until `stop` turns true, on a thread of its own. A lost connection is waited for; an error that waiting
-/// cannot cure is returned.
-pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
+/// Publishes what the ledger's `owned` partitions hold, as they change, until `stop` turns true; on a thread of its own. A lost
+/// connection is waited for; an error that waiting cannot cure is returned.
+pub async fn run(
+    config: Config,
+    owned: watch::Receiver<BTreeSet<PartitionId>>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let name = "publish";
     let (done, ended) = oneshot::channel();
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let _ = done.send(publish(&config, &stop));
+            let _ = done.send(publish(&config, owned, &stop));
         })
         .map_err(|source| Error::Thread { name: name.to_owned(), source })?;
     ended.await.unwrap_or_else(|_| Err(Error::ThreadEnded { name: name.to_owned() }))
 }
 
-fn publish(config: &Config, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+fn publish(
+    config: &Config,
+    mut owned: watch::Receiver<BTreeSet<PartitionId>>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), Error> {
     while !*stop.borrow() {
-        let ended = Publisher::open(config).and_then(|mut publisher| publisher.publish_until(stop));
+        owned.mark_changed();
+        let ended = Publisher::open(config).and_then(|mut publisher| publisher.publish_until(&mut owned, stop));
         match ended {
             Err(error) if error.passes() => {
                 tracing::warn!(%error, "publishing sales and cards waits for Kafka");
@@ -87,24 +96,20 @@ impl Publisher {
         let consumer: BaseConsumer = kafka::consumer_config(&log, &config.group, GATHER)
             .create()
             .map_err(Error::kafka(format!("opening a consumer of {topic}")))?;
-        let committed =
-            kafka::committed(|asked| consumer.committed_offsets(asked, REQUEST_TIMEOUT), &topic, log.all_partitions())?;
-        let mut assignment = TopicPartitionList::new();
-        let mut lanes = BTreeMap::new();
-        for position in committed {
-            let lane = Lane::begin(position.partition, position.offset, &position.metadata);
-            let from = lane.read_from().map_or(Offset::Beginning, Offset::Offset);
-            assignment
-                .add_partition_offset(&topic, position.partition.0, from)
-                .map_err(Error::kafka(format!("reading {topic} from {from:?}")))?;
-            lanes.insert(position.partition, lane);
-        }
-        consumer.assign(&assignment).map_err(Error::kafka(format!("reading {topic}")))?;
-        Ok(Self { recorder: Recorder::open(&log)?, log, topic, consumer, lanes, committed_at: Instant::now() })
+        let recorder = Recorder::open(&log)?;
+        Ok(Self { recorder, log, topic, consumer, lanes: BTreeMap::new(), committed_at: Instant::now() })
     }
 
-    fn publish_until(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+    fn publish_until(
+        &mut self,
+        owned: &mut watch::Receiver<BTreeSet<PartitionId>>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), Error> {
         while !*stop.borrow() {
+            if owned.has_changed().unwrap_or(false) {
+                let partitions = owned.borrow_and_update().clone();
+                self.follow(&partitions)?;
+            }
             if self.publish_batch()? {
                 self.recorder.flush(FLUSH_TIMEOUT)?;
             }
@@ -113,6 +118,42 @@ impl Publisher {
             }
         }
         self.commit(CommitMode::Sync)
+    }
+
+    /// Reads these partitions and no others. Whoever had one before may still be publishing its last records: readers drop
+    /// the repeats.
+    fn follow(&mut self, owned: &BTreeSet<PartitionId>) -> Result<(), Error> {
+        let mut lost = TopicPartitionList::new();
+        for partition in self.lanes.keys().filter(|partition| !owned.contains(partition)) {
+            lost.add_partition(&self.topic, partition.0);
+        }
+        if lost.count() > 0 {
+            self.commit(CommitMode::Sync)?;
+            self.consumer
+                .incremental_unassign(&lost)
+                .map_err(Error::kafka(format!("giving up partitions of {}", self.topic)))?;
+            self.lanes.retain(|partition, _| owned.contains(partition));
+        }
+        let gained: Vec<PartitionId> =
+            owned.iter().filter(|partition| !self.lanes.contains_key(partition)).copied().collect();
+        if gained.is_empty() {
+            return Ok(());
+        }
+        let committed = kafka::committed(
+            |asked| self.consumer.committed_offsets(asked, REQUEST_TIMEOUT),
+            &self.topic,
+            gained.into_iter(),
+        )?;
+        let mut assignment = TopicPartitionList::new();
+        for position in committed {
+            let lane = Lane::begin(position.partition, position.offset, &position.metadata);
+            let from = lane.read_from().map_or(Offset::Beginning, Offset::Offset);
+            assignment
+                .add_partition_offset(&self.topic, position.partition.0, from)
+                .map_err(Error::kafka(format!("reading {} from {from:?}", self.topic)))?;
+            self.lanes.insert(position.partition, lane);
+        }
+        self.consumer.incremental_assign(&assignment).map_err(Error::kafka(format!("reading {}", self.topic)))
     }
 
     /// Derives from what is there; true when something was appended.

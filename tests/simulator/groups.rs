@@ -84,6 +84,11 @@ impl Group {
         id
     }
 
+    /// Who is a member now.
+    pub(crate) fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.members.keys().copied()
+    }
+
     pub(crate) fn hear(&mut self, id: MemberId, generation: u64, now_us: i64) -> Result<Heard, Refusal> {
         let member = self.members.get_mut(&id).ok_or(Self::refusal(&self.replaced, id))?;
         member.heard_us = now_us;

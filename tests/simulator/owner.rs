@@ -74,6 +74,11 @@ impl Owner {
         self.tenures.iter().filter(|(_, tenure)| tenure.tenancy.epoch().is_some()).map(|(partition, _)| *partition)
     }
 
+    /// The partitions that it decides for, or is about to.
+    pub(crate) fn held(&self) -> BTreeSet<PartitionId> {
+        self.tenures.keys().copied().collect()
+    }
+
     pub(crate) fn worker(&self) -> &Partitions {
         &self.worker
     }
@@ -214,7 +219,9 @@ impl Owner {
                 ledger: Reader::open(&around.log, (Topic::Ledger, partition), offset),
                 requests: None,
             };
-            self.tell(Input::Restore { partition, shard });
+            if snapshot.is_some() {
+                self.tell(Input::Restore { partition, shard });
+            }
             self.tenures.insert(partition, tenure);
         }
     }
@@ -271,7 +278,7 @@ impl Owner {
         epoch: i64,
     ) -> Result<(), Down> {
         let Some(tenure) = self.tenures.get_mut(&partition) else { return Ok(()) };
-        let next = tenure.tenancy.next_request();
+        let next = tenure.tenancy.last_request().map_or(0, |last| last + 1);
         around.tell(who, "ledger", || format!("owns {partition} under {epoch}, goes on with request {next}"));
         tenure.requests = Some(Reader::open(&around.log, (Topic::Requests, partition), next));
         around.may_die(Fault::OwnerDiesStarted)
@@ -279,9 +286,8 @@ impl Owner {
 
     /// Decides further requests.
     fn decide(&mut self, around: &mut Surroundings, who: Who, partition: PartitionId) -> Stepped {
-        let Some(reader) = self.tenures.get_mut(&partition).and_then(|tenure| tenure.requests.as_mut()) else {
-            return Ok(false);
-        };
+        let Some(tenure) = self.tenures.get_mut(&partition) else { return Ok(false) };
+        let (Some(epoch), Some(reader)) = (tenure.tenancy.epoch(), &mut tenure.requests) else { return Ok(false) };
         let most = 1 + around.random.index(12);
         let mut requests = Vec::new();
         let mut unreadable = Vec::new();
@@ -298,7 +304,7 @@ impl Owner {
         if let (Some((first, _)), Some((last, _))) = (requests.first(), requests.last()) {
             let (first, last) = (*first, *last);
             around.tell(who, "ledger", || format!("decides requests {first} to {last} of {partition}"));
-            self.tell(Input::Decide { partition, requests });
+            self.tell(Input::Decide { partition, epoch, requests });
             return Ok(true);
         }
         Ok(false)

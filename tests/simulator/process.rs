@@ -135,7 +135,7 @@ impl Parts {
         match part {
             0..4 => self.router.step(around, who),
             4..8 => self.owner.step(around, who),
-            8 => self.publisher.step(around, who),
+            8 => self.publisher.step(around, who, &self.owner.held()),
             9 | 10 => self.rows.step(around, who),
             _ => Ok(self.page.step(around, who, browser, contracts)),
         }

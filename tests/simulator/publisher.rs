@@ -1,6 +1,6 @@
 //! A process's publisher of sales and cards: the real lanes, over the simulated log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{PartitionId, Topic};
 use sinks::publish::lane::Lane;
@@ -16,27 +16,23 @@ const COMMIT_EVERY_US: i64 = 500_000;
 pub(crate) struct Publisher {
     line: LineId,
     lanes: BTreeMap<PartitionId, (Lane, Reader)>,
-    is_open: bool,
     committed_us: i64,
 }
 
 impl Publisher {
     pub(crate) fn start(around: &mut Surroundings, who: Who) -> Self {
         let line = around.log.open_line(who.process);
-        Self { line, lanes: BTreeMap::new(), is_open: false, committed_us: around.now_us }
+        Self { line, lanes: BTreeMap::new(), committed_us: around.now_us }
     }
 
     pub(crate) fn line(&self) -> LineId {
         self.line
     }
 
-    pub(crate) fn step(&mut self, around: &mut Surroundings, who: Who) -> Stepped {
+    /// Publishes what the partitions hold that this process owns.
+    pub(crate) fn step(&mut self, around: &mut Surroundings, who: Who, owned: &BTreeSet<PartitionId>) -> Stepped {
         if !who.reaches_log {
             return Ok(false);
-        }
-        if !self.is_open {
-            self.open(around, who);
-            return Ok(true);
         }
         // One batch is durable before the next is begun and before a position is committed.
         around.log.reports(self.line, around.now_us);
@@ -44,16 +40,20 @@ impl Publisher {
             around.may_die(Fault::PublisherDiesBeforeReports)?;
             return Ok(false);
         }
-        if around.now_us >= self.committed_us + COMMIT_EVERY_US && self.commit(around)? {
+        let loses = self.lanes.keys().any(|partition| !owned.contains(partition));
+        if (loses || around.now_us >= self.committed_us + COMMIT_EVERY_US) && self.commit(around)? {
             return Ok(true);
         }
+        self.lanes.retain(|partition, _| owned.contains(partition));
+        self.begin(around, owned);
         self.publish(around, who)
     }
 
-    fn open(&mut self, around: &Surroundings, who: Who) {
-        let _ = who;
-        self.is_open = true;
-        for partition in around.partitions() {
+    fn begin(&mut self, around: &Surroundings, owned: &BTreeSet<PartitionId>) {
+        for partition in owned.iter().copied() {
+            if self.lanes.contains_key(&partition) {
+                continue;
+            }
             let place = (Topic::Ledger, partition);
             let committed = around.publish.committed(place);
             let metadata = committed.map_or("", |(_, metadata)| metadata);

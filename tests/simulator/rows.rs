@@ -17,13 +17,16 @@ const INSTANCE: &str = "recorder";
 const TABLE: &str = "ledger_facts";
 const RECORDS_MAX: usize = 12;
 const PAUSE_US: i64 = 300_000;
+/// How often one that stands by looks whether the place is free.
+const STAND_BY_LOOK_US: i64 = 1_000_000;
 
 pub(crate) struct Rows {
     session: Option<Session>,
     /// After a session ended.
     pause_until_us: i64,
-    /// Another process writes now.
-    is_replaced: bool,
+    /// Another process took our place: whoever has it keeps it.
+    was_replaced: bool,
+    stands_by: bool,
 }
 
 struct Session {
@@ -47,27 +50,25 @@ enum End {
 
 impl Rows {
     pub(crate) fn start() -> Self {
-        Self { session: None, pause_until_us: 0, is_replaced: false }
+        Self { session: None, pause_until_us: 0, was_replaced: false, stands_by: false }
     }
 
     pub(crate) fn step(&mut self, around: &mut Surroundings, who: Who) -> Stepped {
-        if self.is_replaced || !who.reaches_log || around.now_us < self.pause_until_us {
+        if !who.reaches_log || around.now_us < self.pause_until_us {
             return Ok(false);
         }
-        let session = self.session.get_or_insert_with(|| Session {
-            membership: Membership::join(&mut around.rows, INSTANCE, around.now_us),
-            lanes: None,
-            readers: BTreeMap::new(),
-            batch: Batch::default(),
-            delivery: VecDeque::new(),
-            waits_until_us: 0,
-        });
+        self.stands_by = self.session.is_none() && self.has_holder(around, who);
+        if self.stands_by {
+            self.pause_until_us = around.now_us + STAND_BY_LOOK_US;
+            return Ok(false);
+        }
+        let session = self.session.get_or_insert_with(|| Session::begin(around, who));
         let (busy, end) = session.step(around, who)?;
         match end {
             None => return Ok(busy),
             Some(End::Replaced) => {
                 around.tell(who, "rows", || "another process writes now".to_owned());
-                self.is_replaced = true;
+                self.was_replaced = true;
             }
             Some(End::Anew(why)) => {
                 around.tell(who, "rows", || format!("begins anew: {why}"));
@@ -78,9 +79,17 @@ impl Rows {
         Ok(true)
     }
 
+    /// Whether another process is the one that writes. One of our own name does not count: it is dead.
+    fn has_holder(&self, around: &Surroundings, who: Who) -> bool {
+        around.rows.members().any(|member| {
+            let (process, start) = around.row_writers[&member];
+            (process, start) != (who.process, who.start) && (self.was_replaced || process != who.process)
+        })
+    }
+
     /// Whether it is at rest: nothing is read that is not delivered.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_replaced || self.session.as_ref().is_some_and(|session| {
+        self.stands_by || self.session.as_ref().is_some_and(|session| {
             session.delivery.is_empty() && session.lanes.as_ref().is_some_and(|lanes| !lanes.has_moved())
         })
     }
@@ -89,6 +98,19 @@ impl Rows {
 type SessionStepped = Result<(bool, Option<End>), Down>;
 
 impl Session {
+    fn begin(around: &mut Surroundings, who: Who) -> Self {
+        let membership = Membership::join(&mut around.rows, INSTANCE, around.now_us);
+        around.row_writers.insert(membership.id, (who.process, who.start));
+        Self {
+            membership,
+            lanes: None,
+            readers: BTreeMap::new(),
+            batch: Batch::default(),
+            delivery: VecDeque::new(),
+            waits_until_us: 0,
+        }
+    }
+
     fn step(&mut self, around: &mut Surroundings, who: Who) -> SessionStepped {
         if !self.delivery.is_empty() {
             // While it inserts it does not look at what the group has to say, but its client is heard.
@@ -97,7 +119,10 @@ impl Session {
         }
         match self.membership.poll(&mut around.rows, INSTANCE, around.now_us) {
             News::None => {}
-            News::Rearranging | News::ThrownOut => return Ok((true, Some(End::Anew("the group was rearranged")))),
+            News::Rearranging | News::ThrownOut => {
+                around.row_writers.insert(self.membership.id, (who.process, who.start));
+                return Ok((true, Some(End::Anew("the group was rearranged"))));
+            }
             News::Replaced => return Ok((true, Some(End::Replaced))),
             News::Assigned(_) if self.lanes.is_some() => {
                 return Ok((true, Some(End::Anew("partitions were given out again"))));

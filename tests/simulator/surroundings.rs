@@ -1,12 +1,13 @@
 //! What the processes share: the log, the group coordinators, ClickHouse, the object store, and what goes wrong with them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use model::{LogSettings, PartitionId, TimestampUs, Topic};
 
 use crate::clickhouse::ClickHouse;
 use crate::faults::{Fault, Faults};
-use crate::groups::Group;
+use crate::groups::{Group, MemberId};
 use crate::log::Log;
 use crate::random::Random;
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub(crate) struct Surroundings {
     pub(crate) owners: Group,
     /// Of the one that writes rows.
     pub(crate) rows: Group,
+    /// Which process, in which of its lives, each of its members is.
+    pub(crate) row_writers: BTreeMap<MemberId, (usize, u32)>,
     /// Keeps the positions of publishers; nobody is a member.
     pub(crate) publish: Group,
     pub(crate) clickhouse: ClickHouse,
@@ -98,6 +101,7 @@ impl Surroundings {
             routes: Group::new(all(&ingest::route::lanes::TOPICS), false),
             owners: Group::new(all(&[Topic::Requests]), false),
             rows: Group::new(all(&[Topic::Ledger]), true),
+            row_writers: BTreeMap::new(),
             publish: Group::new(Vec::new(), false),
             clickhouse: ClickHouse::default(),
             store: Store::default(),

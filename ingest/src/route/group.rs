@@ -22,6 +22,7 @@ use super::lane::Start;
 use super::lanes::{Commits, TOPICS};
 use super::plan::Plan;
 use crate::Error;
+use crate::identity::Identity;
 use crate::kafka::{self, Watch};
 
 /// A member that is silent for so long loses its partitions to others.
@@ -34,28 +35,6 @@ const COMMIT_LOOK: Duration = Duration::from_millis(1);
 pub(super) enum Change {
     Gained { topic: Topic, partition: PartitionId, start: Start },
     LostAll,
-}
-
-/// Who a member of the group is: which name it holds, and which process it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    /// `forecourt-router:{instance}:`, shared by all processes that were given this name.
-    name: String,
-    client_id: String,
-}
-
-impl Identity {
-    /// This process under the name `instance`.
-    pub(super) fn of(instance: &str) -> Self {
-        let name = format!("forecourt-router:{instance}:");
-        let client_id = format!("{name}{}-{}", std::process::id(), kafka::now().get());
-        Self { name, client_id }
-    }
-
-    /// Whether one of these members is another process under the same name.
-    pub(super) fn is_held_by_another(&self, members: &[String]) -> bool {
-        members.iter().any(|client_id| client_id.starts_with(&self.name) && *client_id != self.client_id)
-    }
 }
 
 pub(super) struct Group {
@@ -270,18 +249,5 @@ impl ConsumerContext for Membership {
                 tracing::warn!(%error, "giving up partitions");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_process_under_the_same_name_is_told_from_this_one_and_from_other_names() {
-        let own = Identity::of("a");
-        let member = |name: &str| format!("forecourt-router:{name}:1-1");
-        assert!(!own.is_held_by_another(&[own.client_id.clone(), member("b"), member("aa"), "kcat".to_owned()]));
-        assert!(own.is_held_by_another(&[member("a")]));
     }
 }
