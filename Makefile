@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 DEMO_FLAGS ?=
+SEEDS ?= 10000
 
-.PHONY: help demo test chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
+.PHONY: help demo test sim chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,9 @@ bench: prerequisites engines web ## Measure the decision engine and the load the
 	@$(CARGO) bench --locked -p pipeline
 	@$(CARGO) build --release --locked --workspace --bins
 	@deploy/bench
+
+sim: prerequisites ## Run the whole in a simulated world where everything fails, SEEDS times (10000); SEED=… TRACE=1 tells one
+	@SEEDS=$(SEEDS) $(CARGO) test --release --locked --test simulator -- --nocapture nothing_is_lost
 
 fmt: ## Format all code
 	@$(CARGO) fmt --all

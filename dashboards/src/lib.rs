@@ -19,6 +19,7 @@ mod projection;
 mod rest;
 #[cfg(test)]
 mod samples;
+mod screens;
 mod server;
 mod view;
 
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 pub use health::{Health, Part};
+pub use screens::{Screens, Watcher};
 
 /// What the dashboards need to know.
 #[derive(Clone, PartialEq, Eq)]

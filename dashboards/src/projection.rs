@@ -301,7 +301,10 @@ impl Projection {
                 metrics::histogram!("forecourt_decision_latency_seconds").record(latency_us.max(0) as f64 / 1e6);
             }
         }
-        let (card, pan_masked) = match self.cards.used(&card, place.at) {
+        // A card that was not known where this was decided may be known here by now, or not yet: that depends on how the
+        // partitions mix, and what is shown must not.
+        let known = contract.and_then(|_| self.cards.used(&card, place.at));
+        let (card, pan_masked) = match known {
             Some(known) => (known.token.clone(), Some(known.pan_masked.clone())),
             None => (card, None),
         };

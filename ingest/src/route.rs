@@ -2,7 +2,8 @@
 //!
 //! In: `fuel.transactions`, `fuel.commands`, and `fuel.cards` (which card belongs to which contract). Out: `fuel.requests`,
 //! each record with its origin; `fuel.rejected` for what cannot be understood. Blocking: one thread, and one more for
-//! commits. Adds well under a millisecond: nothing is awaited per record, and a record of a known card is sent at once.
+//! commits. Adds well under a millisecond: nothing is awaited per record, and a record of a known card is sent at once. The
+//! first record of a new card waits for a commit, some milliseconds.
 //!
 //! Guarantees, whatever dies and whenever:
 //! 1. Every record reaches `fuel.requests` or `fuel.rejected` at least once, in its partition's order. Positions are
@@ -10,40 +11,40 @@
 //!    process. So each target partition sees a repeatable prefix of an origin partition, and its reader drops repeats by
 //!    the highest origin offset seen.
 //! 2. A repeat goes to the same target partition as before; otherwise two partitions would decide it. Orders name their
-//!    contract. A card never changes its contract, so a transaction of a known card is safe. The danger is a card that is
-//!    unknown now and known when the record is routed again. Therefore a record is sent as unknown only after a commit
+//!    contract, and a card never changes its contract. The danger is a card that is unknown to one and known to another
+//!    who routes the record too. Therefore a record is sent as unknown only after a commit
 //!    that names its offset in the metadata (the plan) is confirmed, and every later commit at or below that offset names it
-//!    again. Whoever takes the partition over reads position and plan together:
+//!    again; and a card counts as known only after a commit that was sent when it had been read is confirmed. Whoever gets
+//!    a partition reads position and plan together, and `fuel.cards` to the end that it has then:
 //!    - crash before the plan is committed: nothing was sent, all is open;
-//!    - crash after it, before or during sending: the same offsets are unknown again; all others were known to a table
-//!      read from `fuel.cards`, which the successor reads to its end first, so they are known again;
+//!    - crash after it, before or during sending: the same offsets are unknown again; for all others the card was known by
+//!      a commit of the one before, so its entry stood in `fuel.cards` before the partition changed hands: it is known again;
 //!    - answer to the plan's commit lost: it may have been stored, so it stays proposed, unchanged, until a commit of it
 //!      or of more is confirmed; the records go on waiting;
 //!    - records of known cards behind an unknown one wait with it, so the order holds.
 //! 3. A second router that took a partition over, or one that was started by mistake with the same name, cannot mix with the
-//!    first: Kafka's group gives a partition to one member, refuses the commits of a replaced one, and without a commit
-//!    there is no plan and no unknown record. What the old one still sends of known cards is a repeat.
+//!    first: Kafka's group gives a partition to one member and refuses the commits of a replaced one, and without a commit
+//!    there is no plan and no unknown record, and no further card is known. What the old one still sends of cards that it
+//!    knew is a repeat.
 //!
 //! Does not guarantee: that a rejection is written once (after a crash it may repeat, under the same key); order between
 //! partitions. One assumption is not enforced: that a broker never applies a commit from a broken connection after a later
 //! one from the next connection.
 
-mod card_table;
+pub mod card_table;
 mod group;
-mod lane;
+pub mod lane;
+pub mod lanes;
 mod outlet;
-mod plan;
-mod progress;
+pub mod plan;
+pub mod progress;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge};
-use model::{
-    FORMAT_VERSION, LogSettings, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source,
-    TimestampUs, Topic,
-};
+use model::{LogSettings, PartitionId, Rejection, Request, RequestBody, TimestampUs, Topic};
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -54,9 +55,8 @@ use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
 use card_table::CardTable;
 use group::{Change, Group};
-use lane::Lane;
-use outlet::{Outgoing, Outlet, Tag};
-use progress::Ticket;
+use lanes::{Arrival, Lanes, Routed, Tag};
+use outlet::{Outgoing, Outlet};
 
 /// Where to read and write, and under which name positions are kept.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub fn run(config: RouteConfig, stop: Arc<AtomicBool>) -> Result<(), Error> {
         }
         cards.refresh(IDLE_WAIT)?;
     }
-    tracing::info!(cards = cards.len(), group = config.group, instance = config.instance, "routing begins");
+    tracing::info!(cards = cards.cards.known(), group = config.group, instance = config.instance, "routing begins");
     let mut router = Router::start(config, cards, &stop)?;
     while !stop.load(Ordering::Relaxed) {
         match router.take_turn() {
@@ -126,22 +126,15 @@ struct Router {
     identity: Identity,
     stop: Arc<AtomicBool>,
     outlet: Outlet,
-    /// By topic, then partition.
-    slots: Vec<Slot>,
+    lanes: Lanes,
     paused: bool,
     commit_on_its_way: bool,
+    /// Cards that were known when the last commit was sent.
+    known_at_commit: usize,
     last_commit: Instant,
     delivered_since: usize,
     buffer: Vec<u8>,
     metrics: Meters,
-}
-
-/// A place for a lane. Tickets never repeat, so they outlive the lane.
-struct Slot {
-    topic: Topic,
-    partition: PartitionId,
-    lane: Option<Lane>,
-    next_ticket: Ticket,
 }
 
 struct Meters {
@@ -154,11 +147,6 @@ struct Meters {
 impl Router {
     fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
         let identity = Identity::of("router", &config.instance);
-        let slots = group::TOPICS
-            .iter()
-            .flat_map(|topic| config.log.all_partitions().map(|partition| (*topic, partition)))
-            .map(|(topic, partition)| Slot { topic, partition, lane: None, next_ticket: Ticket(0) })
-            .collect();
         Ok(Self {
             requests_name: config.log.topic_name(Topic::Requests),
             rejected_name: config.log.topic_name(rejected::TOPIC),
@@ -167,9 +155,10 @@ impl Router {
             identity,
             stop: stop.clone(),
             outlet: Outlet::open(&config.log, stop.clone())?,
-            slots,
+            lanes: Lanes::new(config.log.partitions),
             paused: false,
             commit_on_its_way: false,
+            known_at_commit: 0,
             last_commit: Instant::now(),
             delivered_since: 0,
             buffer: Vec::with_capacity(decode::REQUEST_BYTES_MAX),
@@ -224,18 +213,13 @@ impl Router {
     }
 
     fn give_up_lanes(&mut self) {
-        for slot in &mut self.slots {
-            if let Some(lane) = slot.lane.take() {
-                slot.next_ticket = lane.next_ticket();
-            }
-        }
+        self.lanes.lost_all();
         self.paused = false;
     }
 
     /// Waits for records, then routes what is there.
     fn take_batch(&mut self) -> Result<(), Error> {
-        let a_plan_waits = self.lanes().any(Lane::wants_plan);
-        let mut wait = if a_plan_waits || self.paused { PLAN_WAIT } else { IDLE_WAIT };
+        let mut wait = if self.lanes.wants_commit() || self.paused { PLAN_WAIT } else { IDLE_WAIT };
         let consumer = self.group.consumer.clone();
         let mut received_at = None;
         for _ in 0..BATCH_MAX {
@@ -284,15 +268,16 @@ impl Router {
         for change in self.group.consumer.context().take_changes() {
             match change? {
                 Change::Gained { topic, partition, start } => {
-                    let index = self.slot(topic, partition).ok_or_else(|| Error::Partitions {
-                        topic: self.config.log.topic_name(topic),
-                        partition,
-                        partitions: self.config.log.partitions,
-                    })?;
-                    let slot = &mut self.slots[index];
                     tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
+                    // Whoever had it before may know cards that we have not read of.
+                    if gained == 0 && !self.cards.catch_up(IDLE_WAIT, &self.stop)? {
+                        return Ok(());
+                    }
+                    if !self.lanes.gained(topic, partition, start) {
+                        let (topic, partitions) = (self.config.log.topic_name(topic), self.config.log.partitions);
+                        return Err(Error::Partitions { topic, partition, partitions });
+                    }
                     gained += 1;
-                    slot.lane = Some(Lane::begin(start, slot.next_ticket));
                 }
                 Change::LostAll => {
                     self.give_up_lanes();
@@ -306,51 +291,20 @@ impl Router {
         Ok(())
     }
 
-    fn slot(&self, topic: Topic, partition: PartitionId) -> Option<usize> {
-        let partitions = usize::try_from(self.config.log.partitions).ok()?;
-        let index = group::TOPICS.iter().position(|known| *known == topic)? * partitions + partition.index();
-        self.slots.get(index).filter(|slot| slot.topic == topic && slot.partition == partition)?;
-        Some(index)
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = &Lane> {
-        self.slots.iter().filter_map(|slot| slot.lane.as_ref())
-    }
-
     fn route(&mut self, message: &BorrowedMessage<'_>, received_at_us: TimestampUs) -> Result<(), Error> {
-        let (partition, offset) = (PartitionId(message.partition()), message.offset());
         let Some(topic) = self.group.consumer.context().topic(message.topic()) else { return Ok(()) };
-        let Some(index) = self.slot(topic, partition) else { return Ok(()) };
-        let Some(lane) = &mut self.slots[index].lane else { return Ok(()) };
-        let payload = message.payload().unwrap_or_default();
-        let (origin_topic, decoded) = match topic {
-            Topic::Commands => {
-                (OriginTopic::Commands, decode::command(payload).map(|order| RequestBody::Command(Box::new(order))))
-            }
-            _ => (
-                OriginTopic::Transactions,
-                decode::transaction(payload).map(|message| RequestBody::Transaction(Box::new(message))),
-            ),
+        let arrival = Arrival {
+            topic,
+            topic_name: message.topic(),
+            partition: PartitionId(message.partition()),
+            offset: message.offset(),
+            payload: message.payload().unwrap_or_default(),
+            received_at_us,
         };
-        match decoded {
-            Ok(body) => {
-                let contract = match &body {
-                    RequestBody::Command(command) => Some(command.contract.clone()),
-                    RequestBody::Transaction(_) | RequestBody::Tick(_) => None,
-                };
-                let origin = Some(Origin { topic: origin_topic, partition, offset });
-                let request = Request { v: FORMAT_VERSION, origin, received_at_us, contract, body };
-                if let Some((ticket, request)) = lane.admit(offset, request, |card| self.cards.contract_of(card)) {
-                    self.send(Tag { lane: index, ticket }, &request)?;
-                }
-                Ok(())
-            }
-            Err((reason, detail)) => {
-                let ticket = lane.take(offset);
-                let source = Source::Kafka { topic: message.topic().to_owned(), partition: partition.0, offset };
-                let rejection = Rejection { reason, detail, source, received_at_us, raw: payload.to_vec() };
-                self.reject(Tag { lane: index, ticket }, &rejection)
-            }
+        match self.lanes.take(arrival, &self.cards.cards) {
+            Some((tag, Routed::Request(request))) => self.send(tag, &request),
+            Some((tag, Routed::Rejection(rejection))) => self.reject(tag, &rejection),
+            None => Ok(()),
         }
     }
 
@@ -387,14 +341,12 @@ impl Router {
 
     /// Takes in delivery reports; pauses reading while too much is under way.
     fn settle(&mut self) -> Result<(), Error> {
-        let (slots, delivered) = (&mut self.slots, &mut self.delivered_since);
+        let (lanes, delivered) = (&mut self.lanes, &mut self.delivered_since);
         self.outlet.reports(|tag| {
             *delivered += 1;
-            if let Some(lane) = slots.get_mut(tag.lane).and_then(|slot| slot.lane.as_mut()) {
-                lane.delivered(tag.ticket);
-            }
+            lanes.delivered(tag);
         })?;
-        let held: usize = self.lanes().map(Lane::held).sum();
+        let held = self.lanes.held();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         self.metrics.held.set(held as f64);
         let pause = if self.paused { held > HELD_MAX / 2 } else { held > HELD_MAX };
@@ -422,31 +374,21 @@ impl Router {
             return Ok(());
         }
         let is_time = self.last_commit.elapsed() >= COMMIT_EVERY || self.delivered_since >= COMMIT_RECORDS;
-        if !is_time && !self.lanes().any(Lane::wants_plan) {
+        if !is_time && !self.lanes.wants_commit() {
             return Ok(());
         }
-        for index in 0..self.slots.len() {
-            self.release(index)?;
-            if let Some(lane) = &mut self.slots[index].lane {
-                lane.propose(|card| self.cards.contract_of(card));
-            }
-        }
+        let ready = self.lanes.propose(&self.cards.cards);
+        self.send_all(ready)?;
         self.send_commit();
         Ok(())
     }
 
     fn send_commit(&mut self) {
-        let commits: Vec<_> = self
-            .slots
-            .iter_mut()
-            .filter_map(|slot| {
-                let commit = slot.lane.as_mut()?.commit()?;
-                Some((slot.topic, slot.partition, commit))
-            })
-            .collect();
+        let commits = self.lanes.commits(&self.cards.cards);
         if !commits.is_empty() {
             self.group.commit(commits);
             self.commit_on_its_way = true;
+            self.known_at_commit = self.cards.cards.known();
         }
         self.last_commit = Instant::now();
         self.delivered_since = 0;
@@ -464,23 +406,16 @@ impl Router {
             }
             self.group.consumer.context().watch().trouble(error, "committing positions");
         }
-        for (topic, partition, commit) in commits {
-            let Some(index) = self.slot(topic, partition) else { continue };
-            if let Some(lane) = &mut self.slots[index].lane {
-                if result.is_ok() { lane.committed(commit) } else { lane.commit_failed() }
-            }
-            self.release(index)?;
+        if result.is_ok() {
+            self.cards.cards.confirm(self.known_at_commit);
         }
-        Ok(())
+        let ready = self.lanes.answered(commits, result.is_ok(), &self.cards.cards);
+        self.send_all(ready)
     }
 
     /// Sends what waited and need not wait any longer.
-    fn release(&mut self, index: usize) -> Result<(), Error> {
-        loop {
-            let Some(lane) = &mut self.slots[index].lane else { return Ok(()) };
-            let Some((ticket, request)) = lane.release(|card| self.cards.contract_of(card)) else { return Ok(()) };
-            self.send(Tag { lane: index, ticket }, &request)?;
-        }
+    fn send_all(&mut self, ready: Vec<(Tag, Request)>) -> Result<(), Error> {
+        ready.into_iter().try_for_each(|(tag, request)| self.send(tag, &request))
     }
 
     /// Delivers what is under way and commits it. What is not done in time is done again after the next start.

@@ -19,7 +19,7 @@ mod fraud;
 mod kept;
 mod lines;
 mod orders;
-mod partitions;
+pub mod partitions;
 mod postings;
 mod purchases;
 mod recall;

@@ -147,6 +147,14 @@ impl Tenancy {
     pub fn has_recorded(&self, request: i64) -> bool {
         self.epoch().is_some() && self.recorded.is_some_and(|recorded| recorded >= request)
     }
+
+    /// Whether a state of this epoch, in which all is decided up to this request, is true. A state of an earlier tenancy
+    /// never is: what it had decided last may have been decided otherwise since.
+    #[must_use]
+    pub fn vouches_for(&self, epoch: Option<i64>, request: Option<i64>) -> bool {
+        let is_ours = self.epoch().is_some() && self.epoch() == epoch;
+        is_ours && request.is_none_or(|request| self.has_recorded(request))
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +201,11 @@ mod tests {
         assert!(!tenancy.has_recorded(0), "nobody had taken the partition over when that was written");
         tenancy.record(6, Seen::Outcome { epoch: 0, request: 1 });
         assert!(!tenancy.has_recorded(1), "an old owner wrote that");
+        assert_eq!(tenancy.last_request(), None, "it is decided anew");
         tenancy.record(7, Seen::Outcome { epoch: 5, request: 1 });
+        assert_eq!(tenancy.last_request(), Some(1));
+        assert!(tenancy.vouches_for(Some(5), Some(1)) && tenancy.vouches_for(Some(5), None));
+        assert!(!tenancy.vouches_for(Some(5), Some(2)) && !tenancy.vouches_for(Some(0), Some(1)));
         assert!(tenancy.has_recorded(0) && tenancy.has_recorded(1) && !tenancy.has_recorded(2));
         tenancy.record(8, OTHER);
         assert!(!tenancy.has_recorded(1), "what is not ours any more is not vouched for");

@@ -10,7 +10,7 @@
 pub mod clickhouse;
 mod error;
 mod kafka;
-mod position;
+pub mod position;
 pub mod publish;
 mod recorder;
 pub mod topics;

@@ -7,22 +7,24 @@ use model::Fence;
 
 /// The metadata of a committed offset `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Commit {
+pub struct Commit {
     /// The fence as it stands before the record at `from`.
-    pub(crate) epoch: Option<i64>,
+    pub epoch: Option<i64>,
     /// When present, the records from `from` up to this offset (excluded) are being delivered, or were: nobody knows.
-    pub(crate) planned_to: Option<i64>,
+    pub planned_to: Option<i64>,
 }
 
 impl Commit {
     /// For example `v1 epoch=12 to=150`.
-    pub(crate) fn encode(&self) -> String {
+    #[must_use]
+    pub fn encode(&self) -> String {
         let part = |name: &str, value: Option<i64>| value.map(|value| format!(" {name}={value}")).unwrap_or_default();
         format!("v1{}{}", part("epoch", self.epoch), part("to", self.planned_to))
     }
 
     /// `None` for a text that no version of this program wrote.
-    pub(crate) fn decode(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         if words.next() != Some("v1") {
             return None;
@@ -40,7 +42,9 @@ impl Commit {
         Some(commit)
     }
 
-    pub(crate) fn fence(&self) -> Fence {
+    /// Whose records count at this offset.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
         let mut fence = Fence::default();
         if let Some(epoch) = self.epoch {
             fence.takeover(epoch);

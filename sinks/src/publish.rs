@@ -6,13 +6,14 @@
 //! Does not: write exactly once. After a crash, or when a partition moves, some records come again with the same `origin`, by
 //! which readers drop them; two publishers at a time do no more harm than that.
 
-mod derive;
+pub mod derive;
+pub mod lane;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model::{Fence, LedgerBody, LedgerRecord, LogSettings, PartitionId, Topic};
+use model::{LogSettings, PartitionId, Topic};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -21,6 +22,8 @@ use tokio::sync::{oneshot, watch};
 use crate::kafka::{self, REQUEST_TIMEOUT};
 use crate::position::Commit;
 use crate::{Error, Recorder};
+use derive::Derived;
+use lane::Lane;
 
 /// Records that are derived before waiting for their acknowledgement.
 const BATCH_RECORDS_MAX: usize = 2_000;
@@ -86,15 +89,6 @@ struct Publisher {
     committed_at: Instant,
 }
 
-/// One ledger partition.
-struct Lane {
-    fence: Fence,
-    /// Offset of the next record to read.
-    next: i64,
-    /// `next` as last committed.
-    committed: Option<i64>,
-}
-
 impl Publisher {
     fn open(config: &Config) -> Result<Self, Error> {
         let log = config.log.clone();
@@ -152,15 +146,12 @@ impl Publisher {
         )?;
         let mut assignment = TopicPartitionList::new();
         for position in committed {
-            // Without the epoch at the position nothing after it can be judged, so the log is read from its beginning:
-            // readers drop the repeats.
-            let known = position.offset.zip(Commit::decode(&position.metadata));
-            let (next, fence) = known.map_or((0, Fence::default()), |(offset, commit)| (offset, commit.fence()));
-            self.lanes.insert(position.partition, Lane { fence, next, committed: known.map(|(offset, _)| offset) });
-            let from = if known.is_some() { Offset::Offset(next) } else { Offset::Beginning };
+            let lane = Lane::begin(position.partition, position.offset, &position.metadata);
+            let from = lane.read_from().map_or(Offset::Beginning, Offset::Offset);
             assignment
                 .add_partition_offset(&self.topic, position.partition.0, from)
-                .map_err(Error::kafka(format!("reading {} from {next}", self.topic)))?;
+                .map_err(Error::kafka(format!("reading {} from {from:?}", self.topic)))?;
+            self.lanes.insert(position.partition, lane);
         }
         self.consumer.incremental_assign(&assignment).map_err(Error::kafka(format!("reading {}", self.topic)))
     }
@@ -175,13 +166,12 @@ impl Publisher {
                 Some(Ok(message)) => {
                     let partition = PartitionId(message.partition());
                     let Some(lane) = self.lanes.get_mut(&partition) else { continue };
-                    let offset = message.offset();
-                    lane.next = offset + 1;
-                    if let Some(record) = admitted(&mut lane.fence, &self.topic, partition, offset, message.payload()) {
-                        appended |= append(&self.recorder, &self.log, partition, offset, &record)?;
+                    let payload = message.payload().unwrap_or_default();
+                    if let Some(derived) = lane.take(&self.topic, message.offset(), payload) {
+                        appended |= append(&self.recorder, &self.log, &derived)?;
                     }
                     metrics::gauge!("forecourt_publish_position", "partition" => partition.to_string())
-                        .set(kafka::gauge(lane.next));
+                        .set(kafka::gauge(lane.next()));
                     wait = Duration::ZERO;
                 }
                 Some(Err(error)) => kafka::endure(error, &self.topic)?,
@@ -195,8 +185,7 @@ impl Publisher {
         let moved: Vec<(PartitionId, i64, Commit)> = self
             .lanes
             .iter()
-            .filter(|(_, lane)| lane.next > 0 && lane.committed != Some(lane.next))
-            .map(|(partition, lane)| (*partition, lane.next, Commit { epoch: lane.fence.epoch(), planned_to: None }))
+            .filter_map(|(partition, lane)| lane.commit().map(|(next, commit)| (*partition, next, commit)))
             .collect();
         if moved.is_empty() {
             return Ok(());
@@ -205,49 +194,15 @@ impl Publisher {
         self.consumer.commit(&list, mode).map_err(Error::kafka(format!("committing positions of {}", self.topic)))?;
         for (partition, next, _) in moved {
             if let Some(lane) = self.lanes.get_mut(&partition) {
-                lane.committed = Some(next);
+                lane.committed(next);
             }
         }
         Ok(())
     }
 }
 
-/// The record when it is a true outcome. A takeover moves the fence; what cannot be read was not written by an owner.
-fn admitted(
-    fence: &mut Fence,
-    topic: &str,
-    partition: PartitionId,
-    offset: i64,
-    payload: Option<&[u8]>,
-) -> Option<LedgerRecord> {
-    let record: LedgerRecord = match serde_json::from_slice(payload.unwrap_or_default()) {
-        Ok(record) => record,
-        Err(error) => {
-            tracing::error!(topic, %partition, offset, %error, "a record is not one of the ledger's and was passed over");
-            metrics::counter!("forecourt_publish_unreadable_total").increment(1);
-            return None;
-        }
-    };
-    if let LedgerBody::Takeover { .. } = record.body {
-        fence.takeover(offset);
-        return None;
-    }
-    if !fence.admits(record.epoch) {
-        metrics::counter!("forecourt_publish_fenced_total").increment(1);
-        return None;
-    }
-    Some(record)
-}
-
-fn append(
-    recorder: &Recorder,
-    log: &LogSettings,
-    partition: PartitionId,
-    offset: i64,
-    record: &LedgerRecord,
-) -> Result<bool, Error> {
-    let LedgerBody::Outcome(outcome) = &record.body else { return Ok(false) };
-    let derived = derive::derive(partition, offset, outcome);
+/// Appends what follows from one record; true when that is anything.
+fn append(recorder: &Recorder, log: &LogSettings, derived: &Derived) -> Result<bool, Error> {
     for entry in &derived.cards {
         let key = entry.card.as_str();
         recorder.append(Topic::Cards, log.partition_of(key), key, entry)?;

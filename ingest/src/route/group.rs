@@ -18,14 +18,13 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::RouteConfig;
-use super::lane::{Commit, Start};
+use super::lane::Start;
+use super::lanes::{Commits, TOPICS};
 use super::plan::Plan;
 use crate::Error;
 use crate::identity::Identity;
 use crate::kafka::{self, Watch};
 
-/// The topics that are routed.
-pub(super) const TOPICS: [Topic; 2] = [Topic::Transactions, Topic::Commands];
 /// A member that is silent for so long loses its partitions to others.
 const SESSION_TIMEOUT_MS: &str = "10000";
 const STATISTICS_EVERY_MS: &str = "5000";
@@ -37,9 +36,6 @@ pub(super) enum Change {
     Gained { topic: Topic, partition: PartitionId, start: Start },
     LostAll,
 }
-
-/// Commits by topic and partition.
-pub(super) type Commits = Vec<(Topic, PartitionId, Commit)>;
 
 pub(super) struct Group {
     pub(super) consumer: Arc<BaseConsumer<Membership>>,

@@ -12,16 +12,16 @@ use super::progress::{Progress, Ticket};
 
 /// Where a lane begins: what was committed, by whoever had it before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Start {
-    pub(super) position: i64,
-    pub(super) plan: Plan,
+pub struct Start {
+    pub position: i64,
+    pub plan: Plan,
 }
 
 /// A position and its plan, as Kafka keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Commit {
-    pub(super) position: i64,
-    pub(super) metadata: String,
+pub struct Commit {
+    pub position: i64,
+    pub metadata: String,
 }
 
 /// `waiting` begins with a record of unknown card that no committed plan names; the rest follows in order.
@@ -63,7 +63,7 @@ impl Lane {
         self.progress.take(offset)
     }
 
-    /// Takes a request. Returns it when it may be sent at once.
+    /// Takes a request. Returns it when it may be sent at once. `contract_of` knows confirmed cards only.
     pub(super) fn admit<'t>(
         &mut self,
         offset: i64,
@@ -78,7 +78,7 @@ impl Lane {
         None
     }
 
-    /// The next record that waited and may now be sent.
+    /// The next record that waited and may now be sent. `contract_of` knows confirmed cards only.
     pub(super) fn release<'t>(&mut self, contract_of: impl Fn(&CardToken) -> Option<&'t ContractId>) -> Option<Ready> {
         let mut next = self.waiting.pop_front()?;
         // What is being proposed may already be committed, so it is no longer free to become known.
@@ -106,7 +106,8 @@ impl Lane {
         request.contract.is_some()
     }
 
-    /// Plans the waiting records whose cards are still unknown, as many as fit.
+    /// Plans the waiting records whose cards are still unknown, as many as fit. `contract_of` knows all cards: what is known
+    /// and not confirmed waits for that.
     pub(super) fn propose<'t>(&mut self, contract_of: impl Fn(&CardToken) -> Option<&'t ContractId>) {
         if self.proposal.is_some() || self.waiting.is_empty() {
             return;
@@ -127,18 +128,23 @@ impl Lane {
         }
     }
 
-    /// Whether a plan waits to be committed.
-    pub(super) fn wants_plan(&self) -> bool {
+    /// Whether something waits for a commit: a plan, or the confirmation of a card.
+    pub(super) fn wants_commit(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// What to commit now; `None` when Kafka has it already.
     pub(super) fn commit(&mut self) -> Option<Commit> {
+        let commit = self.commit_again();
+        (self.committed.as_ref() != Some(&commit)).then_some(commit)
+    }
+
+    /// As [`Self::commit`], whether Kafka has it or not.
+    pub(super) fn commit_again(&mut self) -> Commit {
         let position = self.progress.position();
         let plan = self.proposal.as_mut().unwrap_or(&mut self.plan);
         plan.forget_before(position);
-        let commit = Commit { position, metadata: plan.encode(position) };
-        (self.committed.as_ref() != Some(&commit)).then_some(commit)
+        Commit { position, metadata: plan.encode(position) }
     }
 
     /// Kafka has `commit`, which is the last one that [`Self::commit`] returned.

@@ -15,6 +15,7 @@ use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message};
 
+use super::lanes::Tag;
 use super::progress::Ticket;
 use crate::Error;
 use crate::kafka::{self, Watch};
@@ -23,13 +24,6 @@ use crate::kafka::{self, Watch};
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 const TICKET_BITS: u32 = 48;
 const _: () = assert!(usize::BITS == 64, "a lane and its ticket travel in one pointer");
-
-/// Which lane and which of its records a report is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tag {
-    pub(super) lane: usize,
-    pub(super) ticket: Ticket,
-}
 
 impl Tag {
     #[expect(clippy::cast_possible_truncation, reason = "64 bit, asserted above")]

@@ -10,17 +10,17 @@ pub(super) const METADATA_BYTES_MAX: usize = 4_000;
 const PREFIX: &str = "unknown=";
 
 /// The offsets that are unknown, from the committed position onwards.
-///
-/// `ranges` is the number of runs of neighbouring offsets in `unknown`.
+// `ranges` is the number of runs of neighbouring offsets in `unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub struct Plan {
     unknown: BTreeSet<i64>,
     ranges: usize,
 }
 
+/// Metadata that no router wrote.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the metadata {0:?} of the committed position is no plan of a router")]
-pub(super) struct PlanError(String);
+pub struct PlanError(String);
 
 impl Plan {
     pub(super) fn contains(&self, offset: i64) -> bool {
@@ -68,7 +68,7 @@ impl Plan {
     }
 
     /// Reads the metadata of a commit at `position`.
-    pub(super) fn decode(metadata: &str, position: i64) -> Result<Self, PlanError> {
+    pub fn decode(metadata: &str, position: i64) -> Result<Self, PlanError> {
         let wrong = || PlanError(metadata.chars().take(80).collect());
         let mut plan = Self::default();
         if metadata.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// Names one taken record to its delivery report. Never used twice in the life of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(pub(super) u64);
+pub struct Ticket(pub(super) u64);
 
 /// Records taken and not yet passed. `open[i]` belongs to ticket `first + i`.
 #[derive(Debug)]

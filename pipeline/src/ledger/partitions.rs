@@ -3,6 +3,8 @@
 //! In: what the worker is told. Out: records to append, and contracts for which a tick is due. Guarantees: a partition
 //! decides only between its own start and a newer takeover; an order that does not fit its state is logged and changes
 //! nothing. Does not: take over; `src` does.
+//!
+//! Public for whoever drives the core without threads: a worker of [`super::spawn`] does nothing else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +30,8 @@ const TICK_PATIENCE_US: i64 = 10 * model::MICROS_PER_SECOND;
 /// Slices of a snapshot that may be in somebody's hands, about 32 MB.
 const SLICES_MAX: usize = 4_096;
 
-pub(super) struct Partitions {
+/// What one worker has.
+pub struct Partitions {
     config: Config,
     partitions: Map<i32, Partition>,
     /// Snapshots under way, in order: one after the other.
@@ -54,12 +57,21 @@ impl Partition {
 }
 
 impl Partitions {
-    pub(super) fn new(config: Config) -> Self {
+    /// A worker without partitions.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
         let (snapshots, in_hand) = (VecDeque::new(), Arc::new(()));
         Self { config, partitions: Map::default(), snapshots, in_hand, since_slice: 0 }
     }
 
-    pub(super) fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
+    /// The state of a partition, while it is here.
+    #[must_use]
+    pub fn shard(&self, partition: PartitionId) -> Option<&Shard> {
+        self.partitions.get(&partition.0).map(|partition| &partition.shard)
+    }
+
+    /// Does what it is told, and appends what comes of it to `outputs`.
+    pub fn take(&mut self, input: Input, outputs: &mut Vec<Output>) {
         match input {
             Input::Fold { partition, offset, record } => {
                 self.fold(partition, offset, &record);
@@ -166,7 +178,9 @@ impl Partitions {
         }
     }
 
-    pub(super) fn snapshot_under_way(&self) -> bool {
+    /// Whether a snapshot of some partition is under way.
+    #[must_use]
+    pub fn snapshot_under_way(&self) -> bool {
         !self.snapshots.is_empty()
     }
 
@@ -180,7 +194,7 @@ impl Partitions {
 
     /// Makes one slice of a snapshot, if one is under way and not too many wait for whoever packs them; whatever waits,
     /// when `finishing`. False when none was made.
-    pub(super) fn go_on(&mut self, finishing: bool, outputs: &mut Vec<Output>) -> bool {
+    pub fn go_on(&mut self, finishing: bool, outputs: &mut Vec<Output>) -> bool {
         self.since_slice = 0;
         let Some(id) = self.snapshots.front().copied() else { return false };
         if !finishing && Arc::strong_count(&self.in_hand) > SLICES_MAX {

@@ -90,7 +90,7 @@ WHERE f.kind IN ('captured', 'refunded', 'voided')";
 
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub(super) struct ConsumptionMinuteRow {
+pub struct ConsumptionMinuteRow {
     site: String,
     product: String,
     minute: u32,

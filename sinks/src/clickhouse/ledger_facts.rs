@@ -115,7 +115,7 @@ WHERE kind IN ('register_matched', 'register_missing')";
 /// Empty texts and zeros stand for what a fact does not have.
 #[derive(Clone, Debug, Default, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub(super) struct LedgerFactRow {
+pub struct LedgerFactRow {
     partition: i32,
     offset: i64,
     fact: u16,

@@ -17,20 +17,35 @@ use model::{Fence, PartitionId};
 use crate::position::Commit;
 
 /// A change of a partition's committed offset.
-pub(crate) type Positions = Vec<(PartitionId, i64, Commit)>;
+pub type Positions = Vec<(PartitionId, i64, Commit)>;
 
-/// Where a partition is taken up.
+/// Where a partition is taken up; see [`Start::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Start {
+pub struct Start {
     /// Everything before this offset is in ClickHouse.
-    pub(crate) position: i64,
+    pub position: i64,
     /// What was committed there; `None` when the epoch has to be learned from the records before.
-    pub(crate) commit: Option<Commit>,
+    pub commit: Option<Commit>,
+}
+
+impl Start {
+    /// After what the group remembers (an offset with its metadata), or, where it has forgotten, after the last offset that
+    /// has rows, or with the oldest record that there is. Where records count whoever wrote them, no epoch is learned.
+    #[must_use]
+    pub fn of(committed: Option<(i64, &str)>, last_with_rows: Option<i64>, oldest: i64, is_fenced: bool) -> Self {
+        let nothing_before = Some(Commit { epoch: None, planned_to: None });
+        let start = match (committed, last_with_rows) {
+            (Some((position, metadata)), _) => Self { position, commit: Commit::decode(metadata) },
+            (None, Some(last)) => Self { position: last + 1, commit: None },
+            (None, None) => Self { position: oldest, commit: nothing_before },
+        };
+        if is_fenced { start } else { Self { commit: start.commit.or(nothing_before), ..start } }
+    }
 }
 
 /// All partitions of one topic.
 #[derive(Debug)]
-pub(crate) struct Lanes {
+pub struct Lanes {
     topic: String,
     lanes: BTreeMap<PartitionId, Lane>,
     /// True while the plan of an earlier run is repeated: only its ranges are read.
@@ -50,16 +65,26 @@ struct Lane {
     planned_to: Option<i64>,
 }
 
+/// One step of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Commit these positions; without an answer that it is stored, go no further.
+    Commit(Positions),
+    /// Insert the rows of what was read, each table's under its [`Lanes::token`], until the server has them.
+    Insert,
+}
+
 /// What a record is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Its rows are in ClickHouse; only the epoch is learned.
     Learn,
     Record,
 }
 
 impl Lanes {
-    pub(crate) fn new(topic: String, starts: impl IntoIterator<Item = (PartitionId, Start)>) -> Self {
+    #[must_use]
+    pub fn new(topic: String, starts: impl IntoIterator<Item = (PartitionId, Start)>) -> Self {
         let lanes: BTreeMap<PartitionId, Lane> = starts
             .into_iter()
             .map(|(partition, start)| {
@@ -75,12 +100,13 @@ impl Lanes {
     }
 
     /// True while the plan of an earlier run is to be repeated before anything else.
-    pub(crate) fn is_repeating(&self) -> bool {
+    #[must_use]
+    pub fn is_repeating(&self) -> bool {
         self.repeating
     }
 
     /// The partitions to read now, each with the offset to begin at.
-    pub(crate) fn to_read(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
+    pub fn to_read(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
         self.lanes
             .iter()
             .filter(|(_, lane)| !self.repeating || lane.planned_to.is_some())
@@ -88,7 +114,7 @@ impl Lanes {
     }
 
     /// Passes the record at `offset` to `take` if it is to be read, with the fence before it.
-    pub(crate) fn admit(&mut self, partition: PartitionId, offset: i64, take: impl FnOnce(&mut Fence, Purpose)) {
+    pub fn admit(&mut self, partition: PartitionId, offset: i64, take: impl FnOnce(&mut Fence, Purpose)) {
         let Some(lane) = self.lanes.get_mut(&partition) else { return };
         if self.repeating && lane.planned_to.is_none_or(|to| offset >= to) {
             // The log goes on behind the plan, so all of the plan that is still in the log has been read.
@@ -103,7 +129,7 @@ impl Lanes {
     }
 
     /// The partition has been read to its end.
-    pub(crate) fn reached_end(&mut self, partition: PartitionId) {
+    pub fn reached_end(&mut self, partition: PartitionId) {
         if let Some(lane) = self.lanes.get_mut(&partition)
             && self.repeating
             && let Some(to) = lane.planned_to
@@ -113,22 +139,32 @@ impl Lanes {
     }
 
     /// True when all of the repeated plan has been read.
-    pub(crate) fn has_read_plan(&self) -> bool {
+    #[must_use]
+    pub fn has_read_plan(&self) -> bool {
         self.lanes.values().all(|lane| lane.planned_to.is_none_or(|to| lane.next >= to))
     }
 
     /// True when records were read that are not delivered.
-    pub(crate) fn has_moved(&self) -> bool {
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
         self.lanes.values().any(|lane| lane.next > lane.position)
     }
 
     /// Everything before these offsets is in ClickHouse.
-    pub(crate) fn positions(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
+    pub fn positions(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
         self.lanes.iter().map(|(partition, lane)| (*partition, lane.position))
     }
 
+    /// How to deliver what was read: in this order, and only when all is done [`Lanes::advance`]. Without rows there is
+    /// nothing that could be inserted twice, and so nothing to plan.
+    #[must_use]
+    pub fn delivery(&self, has_rows: bool) -> Vec<Step> {
+        let delivered = Step::Commit(self.delivered());
+        if has_rows { vec![Step::Commit(self.planned()), Step::Insert, delivered] } else { vec![delivered] }
+    }
+
     /// What to commit before the records that were read are inserted.
-    pub(crate) fn planned(&self) -> Positions {
+    fn planned(&self) -> Positions {
         self.moved()
             .map(|(partition, lane)| {
                 let commit = Commit { epoch: lane.fence_at_position.epoch(), planned_to: Some(lane.next) };
@@ -138,14 +174,14 @@ impl Lanes {
     }
 
     /// What to commit after the records that were read are inserted.
-    pub(crate) fn delivered(&self) -> Positions {
+    fn delivered(&self) -> Positions {
         self.moved()
             .map(|(partition, lane)| (partition, lane.next, Commit { epoch: lane.fence.epoch(), planned_to: None }))
             .collect()
     }
 
     /// The positions move to the end of what was read; a repeated plan is over.
-    pub(crate) fn advance(&mut self) {
+    pub fn advance(&mut self) {
         for lane in self.lanes.values_mut().filter(|lane| lane.next > lane.position) {
             lane.position = lane.next;
             lane.read_from = lane.next;
@@ -156,7 +192,8 @@ impl Lanes {
     }
 
     /// Names what is inserted into `table`: `ledger_facts:fuel.ledger:0:17-40,3:5-6`.
-    pub(crate) fn token(&self, table: &str) -> String {
+    #[must_use]
+    pub fn token(&self, table: &str) -> String {
         let ranges: Vec<String> =
             self.moved().map(|(partition, lane)| format!("{partition}:{}-{}", lane.position, lane.next)).collect();
         format!("{table}:{}:{}", self.topic, ranges.join(","))

@@ -32,7 +32,7 @@ SETTINGS non_replicated_deduplication_window = 10000";
 
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub(super) struct ReadingRow {
+pub struct ReadingRow {
     partition: i32,
     offset: i64,
     site: String,

@@ -18,7 +18,7 @@ use crate::kafka;
 
 /// A topic that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub enum Source {
     Ledger,
     Readings,
     StationEvents,
@@ -26,32 +26,37 @@ pub(super) enum Source {
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) partition: PartitionId,
-    pub(super) offset: i64,
+pub struct Place {
+    pub partition: PartitionId,
+    pub offset: i64,
     /// Kafka's timestamp.
-    pub(super) recorded_at_ms: i64,
+    pub recorded_at_ms: i64,
 }
 
 /// The rows of one insert for each table.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) ledger_facts: Vec<LedgerFactRow>,
-    pub(super) readings: Vec<ReadingRow>,
-    pub(super) station_events: Vec<StationEventRow>,
-    pub(super) minutes: Vec<ConsumptionMinuteRow>,
+pub struct Batch {
+    pub ledger_facts: Vec<LedgerFactRow>,
+    pub readings: Vec<ReadingRow>,
+    pub station_events: Vec<StationEventRow>,
+    pub minutes: Vec<ConsumptionMinuteRow>,
 }
 
 impl Batch {
-    pub(super) fn rows(&self) -> usize {
+    /// Of all tables together.
+    #[must_use]
+    pub fn rows(&self) -> usize {
         self.ledger_facts.len() + self.readings.len() + self.station_events.len() + self.minutes.len()
     }
 }
 
 impl Source {
-    pub(super) const ALL: [Self; 3] = [Self::Ledger, Self::Readings, Self::StationEvents];
+    /// Every topic that is recorded.
+    pub const ALL: [Self; 3] = [Self::Ledger, Self::Readings, Self::StationEvents];
 
-    pub(super) fn topic(self) -> Topic {
+    /// Where its records stand.
+    #[must_use]
+    pub fn topic(self) -> Topic {
         match self {
             Self::Ledger => Topic::Ledger,
             Self::Readings => Topic::Readings,
@@ -60,7 +65,8 @@ impl Source {
     }
 
     /// Whether its records count only under the current epoch.
-    pub(super) fn is_fenced(self) -> bool {
+    #[must_use]
+    pub fn is_fenced(self) -> bool {
         match self {
             Self::Ledger | Self::StationEvents => true,
             Self::Readings => false,
@@ -68,7 +74,8 @@ impl Source {
     }
 
     /// The table whose rows tell how far the topic was recorded.
-    pub(super) fn table(self) -> &'static str {
+    #[must_use]
+    pub fn table(self) -> &'static str {
         match self {
             Self::Ledger => ledger_facts::TABLE,
             Self::Readings => readings::TABLE,
@@ -77,7 +84,7 @@ impl Source {
     }
 
     /// Moves the fence, and adds the record's rows when it is true and read for recording.
-    pub(super) fn take(self, place: Place, payload: &[u8], fence: &mut Fence, purpose: Purpose, batch: &mut Batch) {
+    pub fn take(self, place: Place, payload: &[u8], fence: &mut Fence, purpose: Purpose, batch: &mut Batch) {
         match self {
             Self::Ledger => {
                 let Some(record) = self.decode::<LedgerRecord>(place, payload) else { return };

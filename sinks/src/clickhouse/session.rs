@@ -17,13 +17,12 @@ use tokio::sync::watch;
 
 use super::insert::{Inserter, Pause};
 use super::member::{self, Identity, Member};
-use super::plan::{Lanes, Positions, Start};
+use super::plan::{Lanes, Positions, Start, Step};
 use super::rows::{Batch, Place, Source};
 use super::status::{Phase, Status};
 use super::{Config, server};
 use crate::Error;
 use crate::kafka::{self, Committed, REQUEST_TIMEOUT};
-use crate::position::Commit;
 
 /// How soon a stop is noticed.
 const READ_WAIT: Duration = Duration::from_millis(100);
@@ -238,14 +237,8 @@ impl<'a> Session<'a> {
             .consumer
             .fetch_watermarks(&self.topic, partition.0, REQUEST_TIMEOUT)
             .map_err(Error::kafka(format!("asking where {}/{partition} begins and ends", self.topic)))?;
-        let nothing_before = Some(Commit { epoch: None, planned_to: None });
-        let start = match (committed.offset, recorded.get(&partition.0)) {
-            (Some(position), _) => Start { position, commit: Commit::decode(&committed.metadata) },
-            (None, Some(last)) => Start { position: last + 1, commit: None },
-            (None, None) => Start { position: low, commit: nothing_before },
-        };
-        let start =
-            if self.source.is_fenced() { start } else { Start { commit: start.commit.or(nothing_before), ..start } };
+        let remembered = committed.offset.map(|offset| (offset, committed.metadata.as_str()));
+        let start = Start::of(remembered, recorded.get(&partition.0).copied(), low, self.source.is_fenced());
         let needed = start.commit.and_then(|commit| commit.planned_to).unwrap_or(start.position);
         if needed > end {
             return Err(Error::LogReplaced {
@@ -386,14 +379,17 @@ impl<'a> Session<'a> {
 
     /// Plans, inserts, commits. `Some` when stopped before all was in: the next run repeats the plan.
     fn deliver(&mut self, batch: &Batch) -> Result<Option<End>, Error> {
-        if batch.rows() > 0 {
-            self.commit(&self.lanes.planned())?;
-            self.inserted_at = Some(Instant::now());
-            if !self.runtime.block_on(self.inserter.insert(&self.lanes, batch)) {
-                return Ok(Some(End::Stopped));
+        for step in self.lanes.delivery(batch.rows() > 0) {
+            match step {
+                Step::Commit(positions) => self.commit(&positions)?,
+                Step::Insert => {
+                    self.inserted_at = Some(Instant::now());
+                    if !self.runtime.block_on(self.inserter.insert(&self.lanes, batch)) {
+                        return Ok(Some(End::Stopped));
+                    }
+                }
             }
         }
-        self.commit(&self.lanes.delivered())?;
         self.lanes.advance();
         self.report();
         Ok(None)

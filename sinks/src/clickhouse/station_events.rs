@@ -30,7 +30,7 @@ SETTINGS non_replicated_deduplication_window = 10000";
 
 #[derive(Clone, Debug, Default, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub(super) struct StationEventRow {
+pub struct StationEventRow {
     partition: i32,
     offset: i64,
     kind: String,

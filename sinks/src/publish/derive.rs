@@ -10,13 +10,16 @@ const NO_CURRENCY: &str = "XXX";
 /// Stands where a refund or void does not say at which terminal it was made.
 const NO_TERMINAL: &str = "-";
 
+/// A ledger record leads to at most one sale.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Derived {
-    pub(crate) sale: Option<Sale>,
-    pub(crate) cards: Vec<CardEntry>,
+pub struct Derived {
+    pub sale: Option<Sale>,
+    pub cards: Vec<CardEntry>,
 }
 
-pub(crate) fn derive(partition: PartitionId, offset: i64, outcome: &Outcome) -> Derived {
+/// What follows from the true outcome at `offset` of a ledger partition.
+#[must_use]
+pub fn derive(partition: PartitionId, offset: i64, outcome: &Outcome) -> Derived {
     let origin = Origin { topic: OriginTopic::Ledger, partition, offset };
     Derived { sale: sale(origin, outcome), cards: cards(origin, outcome) }
 }
