@@ -109,12 +109,7 @@ struct Held {
 
 impl Owner {
     /// `instance` names this process over restarts.
-    pub(crate) fn of(
-        topic: Topic,
-        log: &LogSettings,
-        instance: &str,
-        recorder: Arc<Recorder>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn of(topic: Topic, log: &LogSettings, instance: &str, recorder: Arc<Recorder>) -> anyhow::Result<Self> {
         Ok(Self {
             log: log.clone(),
             topic,

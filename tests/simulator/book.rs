@@ -47,9 +47,9 @@ impl Book {
             Fact::LimitSet { limit, .. } => {
                 self.limits.insert(limit.id.clone());
             }
-            Fact::Decided {
-                kind: TransactionKind::Preauth | TransactionKind::Incremental, card, decision, ..
-            } if !decision.replayed => {
+            Fact::Decided { kind: TransactionKind::Preauth | TransactionKind::Incremental, card, decision, .. }
+                if !decision.replayed =>
+            {
                 let (Some(hold), Some(auth_code)) = (decision.hold, &decision.auth_code) else { return };
                 let held = i64::try_from(hold.qty_ml.get()).expect("a volume");
                 let new = Taken { card: card.to_string(), day, ml: 0 };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use model::{
-    CardEntry, Fact, Fence, LedgerBody, LedgerRecord, Origin, OriginTopic, Outcome, PartitionId, Sale, Topic,
-    Verdict, Watermarks,
+    CardEntry, Fact, Fence, LedgerBody, LedgerRecord, Origin, OriginTopic, Outcome, PartitionId, Sale, Topic, Verdict,
+    Watermarks,
 };
 use pipeline::audit::Audit;
 use pipeline::ledger::shard::Shard;
@@ -100,8 +100,7 @@ pub(crate) fn check(world: &mut World) -> Checked {
     let mut checked = Checked::default();
     let partitions: Vec<PartitionId> = world.around.partitions().collect();
     let log = &world.around.log;
-    let truths: Vec<Truth> =
-        partitions.iter().map(|partition| Truth::of(log, *partition, &mut checked)).collect();
+    let truths: Vec<Truth> = partitions.iter().map(|partition| Truth::of(log, *partition, &mut checked)).collect();
     each_message_is_decided_once(log, &truths, &mut checked);
     each_request_is_decided_once(log, &truths, &mut checked);
     no_key_is_granted_twice(&truths, &mut checked);
@@ -145,8 +144,7 @@ fn each_message_is_decided_once(log: &Log, truths: &[Truth], checked: &mut Check
                     _ => ingest::decode::transaction(&stored.value).is_ok(),
                 };
                 let name = format!("{topic:?}/{}@{offset}", truth.partition);
-                let (times, places) =
-                    decided.remove(&(origin_topic, truth.partition, offset)).unwrap_or_default();
+                let (times, places) = decided.remove(&(origin_topic, truth.partition, offset)).unwrap_or_default();
                 assert_eq!(times, u32::from(is_readable), "{name} was decided so often");
                 assert!(places.len() <= 1, "{name} was decided in {places:?}");
                 let source = format!("{}/{}@{offset}", topic.name("fuel"), truth.partition);
@@ -228,7 +226,9 @@ fn one_owner_has_each_partition(world: &World, partitions: &[PartitionId], check
         assert_eq!(live.len(), 1, "owners of partition {partition}");
         assert!(*live[0] == folded, "the owner's state of partition {partition} is not the fold of its ledger");
         for name in world.around.store.names().into_iter().filter(|name| name.partition == *partition) {
-            let Ok((header, mut shard)) = snapshot::read(world.around.store.file(&name).expect("a file")) else { continue };
+            let Ok((header, mut shard)) = snapshot::read(world.around.store.file(&name).expect("a file")) else {
+                continue;
+            };
             let tail = (0..).zip(world.around.log.records((Topic::Ledger, *partition)));
             for (offset, stored) in tail.skip_while(|(offset, _)| *offset < header.offset) {
                 shard.fold(&rules(), offset, stored.ledger_record());
@@ -245,8 +245,7 @@ fn rows_are_the_ledger(world: &World, truths: &[Truth], checked: &mut Checked) {
         let records = world.around.log.records((Topic::Ledger, truth.partition));
         for (offset, record) in &truth.outcomes {
             let stored = &records[usize::try_from(*offset).expect("an offset")];
-            let place =
-                Place { partition: truth.partition, offset: *offset, recorded_at_ms: stored.at_us / 1_000 };
+            let place = Place { partition: truth.partition, offset: *offset, recorded_at_ms: stored.at_us / 1_000 };
             let mut fence = Fence::default();
             fence.takeover(record.epoch);
             Rows::Ledger.take(place, &stored.value, &mut fence, Purpose::Record, &mut batch);
@@ -341,7 +340,8 @@ fn parting(left: &Value, right: &Value, path: &str) -> Option<String> {
             names.into_iter().find_map(|name| parting(&left[name], &right[name], &format!("{path}.{name}")))
         }
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            let mut places = (0..one.len()).map(|place| parting(&one[place], &other[place], &format!("{path}.{place}")));
+            let mut places =
+                (0..one.len()).map(|place| parting(&one[place], &other[place], &format!("{path}.{place}")));
             places.find_map(|parting| parting)
         }
         _ => (left != right).then(|| format!("{path} is {left}, on a fresh page {right}")),

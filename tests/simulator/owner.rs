@@ -131,8 +131,7 @@ impl Owner {
                     let idem = IdempotencyKey::new(&format!("tick-{}", who.clock.get())).expect("a key");
                     let body = RequestBody::Tick(Tick { idem, at_us: who.clock });
                     let contract = Some(contract);
-                    let tick =
-                        Request { v: FORMAT_VERSION, origin: None, received_at_us: who.clock, contract, body };
+                    let tick = Request { v: FORMAT_VERSION, origin: None, received_at_us: who.clock, contract, body };
                     ((Topic::Requests, partition), serde_json::to_vec(&tick).expect("JSON"))
                 }
                 Output::Snapshot { partition, part } => {
@@ -206,7 +205,8 @@ impl Owner {
             let choice = choose(partition, 0..=end, names, |name| fetch(around, who, name));
             let Choice { shard, offset, snapshot, passed_over } = choice.expect("the log has its beginning");
             around.tell(who, "ledger", || {
-                let passed: Vec<String> = passed_over.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
+                let passed: Vec<String> =
+                    passed_over.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
                 let from = snapshot.map_or("nothing".to_owned(), |name| name.to_string());
                 format!("begins {partition} as {name} from {from}, passes over {passed:?}")
             });

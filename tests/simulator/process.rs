@@ -97,12 +97,12 @@ impl Process {
     pub(crate) fn step(&mut self, part: u64, around: &mut Surroundings, contracts: &[ContractId]) -> bool {
         let who = self.who(around.now_us);
         let Some(parts) = &mut self.parts else { return false };
-        let stepped = if around.log.waiting_since(self.index).is_some_and(|at| at + DELIVERY_PATIENCE_US < around.now_us)
-        {
-            Err(Down::Ends("the log takes no records"))
-        } else {
-            parts.step(part, around, who, &mut self.browser, contracts)
-        };
+        let stepped =
+            if around.log.waiting_since(self.index).is_some_and(|at| at + DELIVERY_PATIENCE_US < around.now_us) {
+                Err(Down::Ends("the log takes no records"))
+            } else {
+                parts.step(part, around, who, &mut self.browser, contracts)
+            };
         stepped.unwrap_or_else(|down| {
             self.goes_down(around, down);
             true

@@ -243,8 +243,7 @@ impl Router {
             let positions = commits
                 .iter()
                 .map(|(topic, partition, commit)| ((*topic, *partition), (commit.position, commit.metadata.clone())));
-            let stored =
-                !refused && around.routes.commit(membership.id, membership.generation, positions).is_ok();
+            let stored = !refused && around.routes.commit(membership.id, membership.generation, positions).is_ok();
             around.tell(who, "route", || format!("commits {commits:?}: {stored}"));
             if stored {
                 around.may_die(Fault::RouterDiesAfterCommit)?;

@@ -89,9 +89,10 @@ impl Rows {
 
     /// Whether it is at rest: nothing is read that is not delivered.
     pub(crate) fn is_done(&self) -> bool {
-        self.stands_by || self.session.as_ref().is_some_and(|session| {
-            session.delivery.is_empty() && session.lanes.as_ref().is_some_and(|lanes| !lanes.has_moved())
-        })
+        self.stands_by
+            || self.session.as_ref().is_some_and(|session| {
+                session.delivery.is_empty() && session.lanes.as_ref().is_some_and(|lanes| !lanes.has_moved())
+            })
     }
 }
 

@@ -244,13 +244,7 @@ impl Author<'_> {
         self.messages.push(Message { due_us: at_us, topic: Topic::Requests, key: contract.to_string(), value });
     }
 
-    fn transaction(
-        &mut self,
-        at_us: i64,
-        kind: TransactionKind,
-        place: usize,
-        original: Option<&str>,
-    ) -> Transaction {
+    fn transaction(&mut self, at_us: i64, kind: TransactionKind, place: usize, original: Option<&str>) -> Transaction {
         // Most terminals' clocks are right to a second, some are hours off.
         let off_us = match self.random().below(15) {
             0 => self.random().between(-30 * 3_600_000_000, 2 * 3_600_000_000),

@@ -61,7 +61,13 @@ impl World {
         while !self.workload.is_over() {
             self.steps += 1;
             let pace = self.around.random.below(100);
-            let most_us = if pace < 60 { 20_000 } else if pace < 98 { 150_000 } else { 2_500_000 };
+            let most_us = if pace < 60 {
+                20_000
+            } else if pace < 98 {
+                150_000
+            } else {
+                2_500_000
+            };
             self.around.now_us += self.around.random.between(1, most_us);
             self.deliver();
             self.pass_time(false);

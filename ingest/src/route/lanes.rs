@@ -6,8 +6,7 @@
 //! Does not: talk to Kafka, or look at a clock.
 
 use model::{
-    FORMAT_VERSION, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source,
-    TimestampUs, Topic,
+    FORMAT_VERSION, Origin, OriginTopic, PartitionId, Rejection, Request, RequestBody, Source, TimestampUs, Topic,
 };
 
 use super::card_table::Cards;
