@@ -103,8 +103,11 @@ impl Stage {
         let more: Vec<&str> = ["--gauges", &count].into_iter().chain(plan.gauges.iter().copied()).collect();
         let gauges = stage.reach().gauges(plan.seconds, &more);
         (stage.load, stage.gauges) = (Some(load), Some(gauges));
-        // Before the first fault everything works.
-        std::thread::sleep(Duration::from_secs(3));
+        // Before the first fault everything works, to the last row.
+        let rows = format!("SELECT count() FROM {PREFIX}.ledger_facts");
+        eventually("purchases become rows", Duration::from_secs(60), || {
+            stage.forecourt.clickhouse(&rows).parse::<u64>().is_ok_and(|count| count > 1_500).then_some(())
+        });
         Ok(stage)
     }
 
