@@ -13,12 +13,35 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    pub(crate) process: Process,
     pub(crate) kafka: Kafka,
     pub(crate) mqtt: Mqtt,
     pub(crate) clickhouse: ClickHouse,
     pub(crate) ledger: Ledger,
+    pub(crate) snapshots: Snapshots,
     pub(crate) stations: Stations,
     pub(crate) dashboards: Dashboards,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) roles: Vec<Role>,
+}
+
+/// What a process does. Several processes of a role share its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// MQTT and routing.
+    Ingest,
+    /// Decisions, and what is published from them.
+    Ledger,
+    Stations,
+    /// Rows in ClickHouse.
+    Sinks,
+    Dashboards,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -65,6 +88,22 @@ pub(crate) struct Ledger {
     pub(crate) answers_kept: Span,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Snapshots {
+    /// Empty: none are taken.
+    pub(crate) store: String,
+    pub(crate) every: Span,
+    pub(crate) after_records: i64,
+    pub(crate) keep: usize,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { store: String::new(), every: Span(Duration::from_secs(15 * 60)), after_records: 200_000, keep: 3 }
+    }
+}
+
 /// How long holds of some terminals and products reserve. What is left out fits all.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,6 +129,19 @@ pub(crate) struct Stations {
 pub(crate) struct Dashboards {
     pub(crate) listen: SocketAddr,
     pub(crate) allowed_origins: Vec<String>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        let roles = vec![Role::Ingest, Role::Ledger, Role::Stations, Role::Sinks, Role::Dashboards];
+        Self { name: "forecourt".into(), roles }
+    }
+}
+
+impl Process {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
 }
 
 impl Default for Kafka {
@@ -221,6 +273,12 @@ impl Config {
 
     /// Relations that the types cannot hold.
     pub(crate) fn validate(self) -> anyhow::Result<Self> {
+        let name = &self.process.name;
+        ensure!(
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)),
+            "process.name {name:?}: letters, digits and . _ - are possible, and each process needs its own"
+        );
+        ensure!(!self.process.roles.is_empty(), "process.roles is empty: name at least one");
         ensure!(!self.kafka.bootstrap.is_empty(), "kafka.bootstrap is empty: name at least one host:port");
         ensure!(
             (1..=4096).contains(&self.kafka.partitions),
@@ -251,6 +309,8 @@ impl Config {
         for (key, workers) in [("ledger.workers", self.ledger.workers), ("stations.workers", self.stations.workers)] {
             ensure!((1..=64).contains(&workers), "{key} is {workers}: 1 to 64 are possible");
         }
+        ensure!(self.snapshots.after_records >= 1, "snapshots.after_records is {}", self.snapshots.after_records);
+        ensure!(self.snapshots.keep >= 1, "snapshots.keep is 0: at least the newest is needed");
         ensure!(self.ledger.pin_tries_max >= 1, "ledger.pin_tries_max is 0: no card could ever be used with its PIN");
         Ok(self)
     }

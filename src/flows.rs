@@ -3,28 +3,28 @@
 //! In: Kafka partitions and dataflow outputs. Out: dataflow inputs and Kafka records, in order per partition.
 //! Guarantees: nothing waits on a slow reader of results; bounded queues push back to the log, which keeps everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use ingest::{From, LogMessage, LogReader};
-use model::{
-    ContractId, FORMAT_VERSION, Fence, IdempotencyKey, LedgerBody, LedgerRecord, LogSettings, PartitionId, Request,
-    RequestBody, StationRecord, Tick, Topic,
-};
+use model::{ContractId, FORMAT_VERSION, IdempotencyKey, LogSettings, PartitionId, Request, RequestBody, Tick, Topic};
 use pipeline::{Dataflow, ledger, stations};
 use sinks::Recorder;
 use tokio::sync::mpsc;
 
-use crate::owner::{Owner, now};
+use crate::owner::now;
+use crate::snapshots::Job;
 
 /// Records handed over at once; also the most that waits inside one hand-over.
 const BATCH_MAX: usize = 512;
 /// Records read at once where throughput counts more than latency.
 const BULK_MAX: usize = 8192;
 const WAIT: Duration = Duration::from_millis(100);
+/// A partition that was just taken over waits so long for its first request.
+const REQUESTS_WAIT: Duration = Duration::from_millis(20);
 /// Levels and minutes may be so much later: a gauge reports once a minute.
 const STATIONS_GATHER: Duration = Duration::from_millis(50);
 /// The page shows a decision, and counts its latency, up to so much later: an eye does not see it, the broker does.
@@ -34,26 +34,42 @@ const CLOCK: Duration = Duration::from_secs(1);
 /// How often the stations learn what time it is, for idle partitions.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Reads requests into the ledger dataflow, from where the recorded outcomes end.
+/// Which partitions' requests to read.
+pub(crate) enum Follow {
+    /// For the tenancy that began at `epoch`, from the request at `next` on; `None`: from the first.
+    Begin {
+        partition: PartitionId,
+        epoch: i64,
+        next: Option<i64>,
+    },
+    End {
+        partition: PartitionId,
+    },
+}
+
+/// Reads requests into the ledger dataflow as told, and tells it the time.
 pub(crate) fn requests(
     log: &LogSettings,
     dataflow: &Dataflow<ledger::Input>,
-    next: &BTreeMap<PartitionId, i64>,
+    follow: &Receiver<Follow>,
     rejecter: &ingest::Rejecter,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let positions: Vec<_> = log
-        .all_partitions()
-        .map(|partition| {
-            let from = next.get(&partition).map_or(From::Beginning, |offset| From::Offset(*offset));
-            (Topic::Requests, partition, from)
-        })
-        .collect();
-    let mut reader = LogReader::open(log, &positions)?;
+    let mut reader = LogReader::open(log, &[])?;
+    let mut epochs: BTreeMap<PartitionId, i64> = BTreeMap::new();
     let mut batch = Vec::new();
     let mut told = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        reader.read(BATCH_MAX, WAIT, &mut batch)?;
+        // With nothing to read there is only news to wait for.
+        let news = if epochs.is_empty() { follow.recv_timeout(WAIT).ok() } else { follow.try_recv().ok() };
+        if let Some(news) = news {
+            for news in std::iter::once(news).chain(follow.try_iter()) {
+                change(&mut reader, &mut epochs, &news)?;
+            }
+        }
+        if !epochs.is_empty() {
+            reader.read(BATCH_MAX, REQUESTS_WAIT, &mut batch)?;
+        }
         if told.elapsed() >= CLOCK {
             told = Instant::now();
             for feed in dataflow.feeds() {
@@ -61,6 +77,7 @@ pub(crate) fn requests(
             }
         }
         for (partition, messages) in by_partition(&mut batch) {
+            let Some(epoch) = epochs.get(&partition).copied() else { continue };
             let mut requests = Vec::with_capacity(messages.len());
             for message in messages {
                 match ingest::decode::request(message.payload.as_deref().unwrap_or_default()) {
@@ -68,68 +85,36 @@ pub(crate) fn requests(
                     Err((reason, detail)) => rejecter.reject(&message, reason, detail)?,
                 }
             }
-            dataflow.feed(partition).send(ledger::Input::Decide { partition, requests })?;
+            dataflow.feed(partition).send(ledger::Input::Decide { partition, epoch, requests })?;
         }
     }
     Ok(())
 }
 
-/// Takes over the ledger's partitions: recorded facts into the dataflow, then the epochs. Gives the next request offsets.
-pub(crate) fn recover_ledger(
-    log: &LogSettings,
-    dataflow: &Dataflow<ledger::Input>,
-    recorder: &Recorder,
-    stop: &AtomicBool,
-) -> anyhow::Result<(Owner, BTreeMap<PartitionId, i64>)> {
-    let mut next = BTreeMap::new();
-    let mut fences: BTreeMap<PartitionId, Fence> = BTreeMap::new();
-    let owner = Owner::take_over(
-        log,
-        recorder,
-        stop,
-        |partition, offset, record: LedgerRecord| {
-            let fence = fences.entry(partition).or_default();
-            match &record.body {
-                LedgerBody::Takeover { .. } => fence.takeover(offset),
-                LedgerBody::Outcome(outcome) if fence.admits(record.epoch) => {
-                    next.insert(partition, outcome.request + 1);
-                }
-                LedgerBody::Outcome(_) => {}
-            }
-            Ok(dataflow.feed(partition).send(ledger::Input::Fold { partition, offset, record })?)
-        },
-        |partition, epoch| Ok(dataflow.feed(partition).send(ledger::Input::Start { partition, epoch })?),
-    )?;
-    Ok((owner, next))
+fn change(reader: &mut LogReader, epochs: &mut BTreeMap<PartitionId, i64>, news: &Follow) -> Result<(), ingest::Error> {
+    match *news {
+        Follow::Begin { partition, epoch, next } => {
+            epochs.insert(partition, epoch);
+            reader.add(&[(Topic::Requests, partition, next.map_or(From::Beginning, From::Offset))])
+        }
+        Follow::End { partition } => {
+            epochs.remove(&partition);
+            reader.remove(&[(Topic::Requests, partition)])
+        }
+    }
 }
 
-/// Takes over the partitions of the station events, as [`recover_ledger`] does.
-pub(crate) fn recover_stations(
-    log: &LogSettings,
-    dataflow: &Dataflow<stations::Input>,
-    recorder: &Recorder,
-    stop: &AtomicBool,
-) -> anyhow::Result<Owner> {
-    Owner::take_over(
-        log,
-        recorder,
-        stop,
-        |partition, offset, record: StationRecord| {
-            Ok(dataflow.feed(partition).send(stations::Input::Fold { partition, offset, record })?)
-        },
-        |partition, epoch| Ok(dataflow.feed(partition).send(stations::Input::Start { partition, epoch })?),
-    )
-}
-
-/// Reads readings and sales into the station dataflow, from the beginning of what is kept, and tells it the time.
+/// Reads these partitions' readings and sales into the station dataflow, from the beginning of what is kept, and tells it
+/// the time.
 pub(crate) fn station_inputs(
     log: &LogSettings,
+    partitions: &BTreeSet<PartitionId>,
     dataflow: &Dataflow<stations::Input>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let positions: Vec<_> = log
-        .all_partitions()
-        .flat_map(|partition| [Topic::Readings, Topic::Sales].map(|topic| (topic, partition, From::Beginning)))
+    let positions: Vec<_> = partitions
+        .iter()
+        .flat_map(|partition| [Topic::Readings, Topic::Sales].map(|topic| (topic, *partition, From::Beginning)))
         .collect();
     let mut reader = LogReader::open_relaxed(log, &positions, STATIONS_GATHER)?;
     let mut batch = Vec::new();
@@ -156,8 +141,12 @@ pub(crate) fn station_inputs(
     Ok(())
 }
 
-/// Writes what the ledger dataflow gives to the log, until the dataflow ends.
-pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
+/// Writes what the ledger dataflow gives to the log, until the dataflow ends; hands on what becomes a snapshot.
+pub(crate) fn record_ledger(
+    outputs: &Receiver<Vec<ledger::Output>>,
+    recorder: &Recorder,
+    snapshots: Option<&Sender<Job>>,
+) -> anyhow::Result<()> {
     for batch in outputs {
         for output in batch {
             match output {
@@ -168,8 +157,11 @@ pub(crate) fn record_ledger(outputs: &Receiver<Vec<ledger::Output>>, recorder: &
                     let tick = tick(contract)?;
                     recorder.append(Topic::Requests, partition, tick.key(), &tick)?;
                 }
-                // None was asked for.
-                ledger::Output::Snapshot { .. } => {}
+                ledger::Output::Snapshot { partition, part } => {
+                    if let Some(snapshots) = snapshots {
+                        snapshots.send(Job::Part { partition, part })?;
+                    }
+                }
             }
         }
     }

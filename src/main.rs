@@ -6,11 +6,14 @@ mod config;
 mod engines;
 mod explain;
 mod flows;
+mod ledger;
 mod owner;
 mod priority;
 mod reading;
 mod register;
 mod serve;
+mod snapshots;
+mod stations;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -55,6 +58,8 @@ enum Command {
     Audit(audit::Options),
     /// Match top-ups with the bank's register from a CSV file
     Register(register::Options),
+    /// Show, check or rebuild the snapshots with which a start begins
+    Snapshot(snapshots::command::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
     Clickhouse(clickhouse::Options),
 }
@@ -159,6 +164,7 @@ fn run() -> anyhow::Result<bool> {
         Command::Explain(options) => explain::run(&options)?,
         Command::Audit(options) => return audit::run(&options),
         Command::Register(options) => return register::run(&options),
+        Command::Snapshot(options) => return snapshots::command::run(&options),
         Command::Clickhouse(options) => clickhouse::run(&options)?,
     }
     Ok(true)
@@ -280,6 +286,7 @@ fn embedded(ports: &Ports, data: PathBuf) -> (Config, EngineSettings) {
     config.mqtt.port = ports.mqtt_port;
     config.clickhouse.url = format!("http://127.0.0.1:{}", ports.clickhouse_port);
     config.dashboards.listen = ports.listen;
+    config.snapshots.store = data.join("snapshots").display().to_string();
     let usual = EngineSettings::new(data);
     let settings = EngineSettings {
         engines_dir: ports.engines.clone().unwrap_or_else(|| usual.engines_dir.clone()),

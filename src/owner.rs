@@ -1,145 +1,239 @@
-//! Taking over partitions of a derived log (`fuel.ledger`, `fuel.station-events`).
+//! Partitions of a derived log (`fuel.ledger`, `fuel.station-events`) that this process owns, or is about to.
 //!
-//! In: the log itself. Out: every true record for folding, in order, and the epoch of our own takeover per partition.
-//! Guarantees: nothing is decided for a partition before all that was recorded is folded and our takeover stands in the log;
-//! a takeover by another process is noticed. Does not: move partitions between processes; one process owns all of them.
+//! In: partitions to begin or to give up, and the log itself. Out: what to fold, when to start, what was lost to another
+//! owner. Guarantees: those of [`Tenancy`], for each partition by itself: others go on while one begins. Does not: decide
+//! which partitions belong here; the consumer group does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ingest::{From, LogMessage, LogReader};
 use model::{
-    FORMAT_VERSION, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationEvent, StationRecord, TimestampUs, Topic,
+    FORMAT_VERSION, Fence, LedgerBody, LedgerRecord, LogSettings, PartitionId, StationEvent, StationRecord,
+    TimestampUs, Topic,
 };
+use pipeline::tenancy::{Seen, Step, Tenancy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sinks::Recorder;
 
 const BATCH_MAX: usize = 4096;
-const WAIT: Duration = Duration::from_millis(100);
+/// What others write to the log may be seen so much later; our own way does not lead through here.
+const GATHER: Duration = Duration::from_millis(100);
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// A record of a log that has owners.
 pub(crate) trait Owned: Serialize + DeserializeOwned {
-    const TOPIC: Topic;
     fn takeover(owner: &str, at_us: TimestampUs) -> Self;
-    /// Who takes over, when this is a takeover.
-    fn taken_over_by(&self) -> Option<&str>;
+    fn seen(&self) -> Seen<'_>;
 }
 
 impl Owned for LedgerRecord {
-    const TOPIC: Topic = Topic::Ledger;
     fn takeover(owner: &str, at_us: TimestampUs) -> Self {
         Self { v: FORMAT_VERSION, epoch: 0, body: LedgerBody::Takeover { owner: owner.to_owned(), at_us } }
     }
-    fn taken_over_by(&self) -> Option<&str> {
-        match &self.body {
-            LedgerBody::Takeover { owner, .. } => Some(owner),
-            LedgerBody::Outcome(_) => None,
-        }
+    fn seen(&self) -> Seen<'_> {
+        self.into()
     }
 }
 
 impl Owned for StationRecord {
-    const TOPIC: Topic = Topic::StationEvents;
     fn takeover(owner: &str, at_us: TimestampUs) -> Self {
         Self { v: FORMAT_VERSION, epoch: 0, event: StationEvent::Takeover { owner: owner.to_owned(), at_us } }
     }
-    fn taken_over_by(&self) -> Option<&str> {
-        match &self.event {
-            StationEvent::Takeover { owner, .. } => Some(owner),
-            _ => None,
-        }
+    fn seen(&self) -> Seen<'_> {
+        self.into()
     }
 }
 
-/// The owner of all partitions of one log, after the takeover.
+/// Where a tenancy begins to read: what a state covers already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub(crate) partition: PartitionId,
+    pub(crate) from: From,
+    pub(crate) fence: Fence,
+    pub(crate) last_request: Option<i64>,
+}
+
+impl Begin {
+    /// With an empty state, from the first record.
+    pub(crate) fn empty(partition: PartitionId) -> Self {
+        Self { partition, from: From::Beginning, fence: Fence::default(), last_request: None }
+    }
+}
+
+/// What a turn brings, in the order of each partition.
+pub(crate) enum Event<R> {
+    Fold {
+        partition: PartitionId,
+        offset: i64,
+        record: R,
+    },
+    /// The takeover was folded. Requests go on at `next`; `None`: with the first.
+    Start {
+        partition: PartitionId,
+        epoch: i64,
+        next: Option<i64>,
+    },
+    /// Another owner has it: the tenancy is over.
+    Lost {
+        partition: PartitionId,
+        owner: String,
+    },
+}
+
+/// The tenancies of one log.
 pub(crate) struct Owner {
-    name: String,
+    log: LogSettings,
+    topic: Topic,
+    recorder: Arc<Recorder>,
+    process: String,
+    begun: u64,
     reader: LogReader,
+    held: BTreeMap<PartitionId, Held>,
+    batch: Vec<LogMessage>,
+    folded: u64,
+    told: Instant,
+}
+
+struct Held {
+    tenancy: Tenancy,
+    began: Instant,
+    /// What our own records begin with.
+    head: String,
+    /// The latest of our own records, as it came: decoded when somebody asks.
+    latest_own: Option<LogMessage>,
 }
 
 impl Owner {
-    /// Reads each partition to its end, appends our takeover and reads on until it stands there.
-    ///
-    /// `fold` gets every record in order, ours included; `start` gets a partition's epoch right after its takeover was folded.
-    pub(crate) fn take_over<R: Owned>(
-        log: &LogSettings,
-        recorder: &Recorder,
-        stop: &AtomicBool,
-        mut fold: impl FnMut(PartitionId, i64, R) -> anyhow::Result<()>,
-        mut start: impl FnMut(PartitionId, i64) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
-        let name = unique_name();
-        let topic = log.topic_name(R::TOPIC);
-        let positions: Vec<_> = log.all_partitions().map(|partition| (R::TOPIC, partition, From::Beginning)).collect();
-        let mut reader = LogReader::open_relaxed(log, &positions, WAIT)?;
-        let mut announced = BTreeSet::new();
-        let mut owned: BTreeMap<PartitionId, i64> = BTreeMap::new();
-        let (mut folded, mut told) = (0_u64, Instant::now());
-        let mut batch: Vec<LogMessage> = Vec::new();
-        while owned.len() < positions.len() {
-            if stop.load(Ordering::Relaxed) {
-                bail!("stopped while taking over {topic}");
-            }
-            reader.read(BATCH_MAX, WAIT, &mut batch)?;
-            for message in batch.drain(..) {
-                let (partition, offset) = (message.partition, message.offset);
-                let record: R = decode(&topic, &message)?;
-                folded += 1;
-                match record.taken_over_by() {
-                    Some(owner) if owner == name => {
-                        fold(partition, offset, record)?;
-                        start(partition, offset)?;
-                        owned.insert(partition, offset);
-                    }
-                    Some(other) if owned.contains_key(&partition) => {
-                        bail!("{topic}/{partition} was taken over by {other} while this process started");
-                    }
-                    _ => fold(partition, offset, record)?,
-                }
-            }
-            for partition in log.all_partitions() {
-                if reader.caught_up(R::TOPIC, partition) && announced.insert(partition) {
-                    recorder.append(R::TOPIC, partition, "takeover", &R::takeover(&name, now()))?;
-                }
-            }
-            if told.elapsed() > Duration::from_secs(2) {
-                told = Instant::now();
-                tracing::info!(%topic, records = folded, "reading what is recorded");
-            }
-        }
-        tracing::info!(%topic, records = folded, owner = %name, "all partitions taken over");
-        Ok(Self { name, reader })
+    pub(crate) fn of(topic: Topic, log: &LogSettings, recorder: Arc<Recorder>) -> anyhow::Result<Self> {
+        Ok(Self {
+            log: log.clone(),
+            topic,
+            recorder,
+            process: unique_name(),
+            begun: 0,
+            reader: LogReader::open_relaxed(log, &[], GATHER)?,
+            held: BTreeMap::new(),
+            batch: Vec::new(),
+            folded: 0,
+            told: Instant::now(),
+        })
     }
 
-    /// Watches for a newer owner. Returns an error when there is one, `Ok` when told to stop.
-    pub(crate) fn watch<R: Owned>(mut self, log: &LogSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-        let topic = log.topic_name(R::TOPIC);
-        let mut batch = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            self.reader.read(BATCH_MAX, WAIT, &mut batch)?;
-            for message in batch.drain(..) {
-                if !looks_like_takeover(&message) {
-                    continue;
-                }
-                let record: R = decode(&topic, &message)?;
-                if let Some(owner) = record.taken_over_by().filter(|owner| *owner != self.name) {
-                    bail!(
-                        "{topic}/{} was taken over by another Forecourt ({owner}): this one ({}) ends",
-                        message.partition,
-                        self.name
-                    );
-                }
-            }
+    /// Begins tenancies of partitions that are not held.
+    pub(crate) fn begin(&mut self, begins: &[Begin]) -> anyhow::Result<()> {
+        let positions: Vec<_> = begins.iter().map(|begin| (self.topic, begin.partition, begin.from)).collect();
+        self.reader.add(&positions)?;
+        for begin in begins {
+            self.begun += 1;
+            let name = format!("{}-{}", self.process, self.begun);
+            let tenancy = Tenancy::new(name, begin.fence, begin.last_request);
+            let held = Held { tenancy, began: Instant::now(), head: String::new(), latest_own: None };
+            self.held.insert(begin.partition, held);
         }
         Ok(())
     }
+
+    pub(crate) fn give_up(&mut self, partitions: &[PartitionId]) -> anyhow::Result<()> {
+        let places: Vec<_> = partitions.iter().map(|partition| (self.topic, *partition)).collect();
+        self.reader.remove(&places)?;
+        for partition in partitions {
+            self.held.remove(partition);
+        }
+        Ok(())
+    }
+
+    /// Partitions that are held, and how many of them are started.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let started = self.held.values().filter(|held| held.tenancy.epoch().is_some()).count();
+        (self.held.len(), started)
+    }
+
+    pub(crate) fn holds(&self, partition: PartitionId) -> bool {
+        self.held.contains_key(&partition)
+    }
+
+    pub(crate) fn held(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        self.held.keys().copied()
+    }
+
+    /// Reads what is there, for at most `wait` when there is nothing, and tells what follows from it.
+    pub(crate) fn turn<R: Owned>(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(Event<R>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.reader.read(BATCH_MAX, wait, &mut batch)?;
+        for message in batch.drain(..) {
+            let (partition, offset) = (message.partition, message.offset);
+            let Some(held) = self.held.get_mut(&partition) else { continue };
+            if held.tenancy.epoch().is_some() && !looks_like_takeover(&message) {
+                // Our own records come by here too: decoding them would cost as much as making them.
+                if message.payload.as_deref().is_some_and(|payload| payload.starts_with(held.head.as_bytes())) {
+                    held.latest_own = Some(message);
+                }
+                continue;
+            }
+            let record: R = decode(&self.log.topic_name(self.topic), &message)?;
+            match held.tenancy.record(offset, record.seen()) {
+                Step::Fold => {
+                    self.folded += 1;
+                    take(Event::Fold { partition, offset, record })?;
+                }
+                Step::Start { epoch } => {
+                    held.head = head(epoch);
+                    let next = held.tenancy.last_request().map(|last| last + 1);
+                    let secs = held.began.elapsed().as_secs_f64();
+                    tracing::info!(topic = ?self.topic, %partition, epoch, secs, "taken over");
+                    take(Event::Fold { partition, offset, record })?;
+                    take(Event::Start { partition, epoch, next })?;
+                }
+                Step::Lost { owner } => take(Event::Lost { partition, owner })?,
+                Step::Own | Step::Ignore => {}
+            }
+        }
+        self.batch = batch;
+        for (partition, held) in &mut self.held {
+            if self.reader.caught_up(self.topic, *partition) && held.tenancy.reached_end() {
+                let takeover = R::takeover(held.tenancy.name(), now());
+                self.recorder.append(self.topic, *partition, "takeover", &takeover)?;
+            }
+        }
+        let (held, started) = self.counts();
+        if started < held && self.told.elapsed() > TOLD_EVERY {
+            self.told = Instant::now();
+            tracing::info!(topic = ?self.topic, records = self.folded, "reading what is recorded");
+        }
+        Ok(())
+    }
+
+    /// The offset after the last record read of a partition: all that was recorded before it is folded, or is our own.
+    pub(crate) fn position(&self, partition: PartitionId) -> Option<i64> {
+        self.held.get(&partition).filter(|held| held.tenancy.epoch().is_some())?;
+        self.reader.position(self.topic, partition)
+    }
+
+    /// See [`Tenancy::has_recorded`].
+    pub(crate) fn has_recorded<R: Owned>(&mut self, partition: PartitionId, request: i64) -> anyhow::Result<bool> {
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(false) };
+        if let Some(message) = held.latest_own.take() {
+            let record: R = decode(&self.log.topic_name(self.topic), &message)?;
+            held.tenancy.record(message.offset, record.seen());
+        }
+        Ok(held.tenancy.has_recorded(request))
+    }
 }
 
-/// The records that we write ourselves come by here too: a look at their first bytes spares decoding them.
+/// What a record of ours begins with, as serde writes it.
+fn head(epoch: i64) -> String {
+    format!("{{\"v\":{FORMAT_VERSION},\"epoch\":{epoch},")
+}
+
+/// A look at the first bytes spares decoding what only has to be known when it is a takeover.
 fn looks_like_takeover(message: &LogMessage) -> bool {
     const HEAD: usize = 96;
     let payload = message.payload.as_deref().unwrap_or_default();
@@ -170,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_takeover_is_recognised_by_its_first_bytes() {
+    fn a_takeover_and_our_own_records_are_recognised_by_their_first_bytes() {
         let message = |payload| LogMessage {
             topic: Topic::Ledger,
             partition: PartitionId(0),
@@ -179,10 +273,14 @@ mod tests {
             payload: Some(payload),
             timestamp_ms: None,
         };
+        let json = |record: &LedgerRecord| serde_json::to_vec(record).expect("JSON");
         let ledger = LedgerRecord::takeover("a", TimestampUs::default());
         let stations = StationRecord::takeover("a", TimestampUs::default());
-        assert!(looks_like_takeover(&message(serde_json::to_vec(&ledger).expect("JSON"))));
+        assert!(looks_like_takeover(&message(json(&ledger))));
         assert!(looks_like_takeover(&message(serde_json::to_vec(&stations).expect("JSON"))));
         assert!(!looks_like_takeover(&message(b"{\"v\":1,\"epoch\":4,\"body\":{\"outcome\":{}}}".to_vec())));
+        let later = LedgerRecord { epoch: 41, ..ledger };
+        assert!(json(&later).starts_with(head(41).as_bytes()));
+        assert!(!json(&later).starts_with(head(4).as_bytes()));
     }
 }

@@ -64,9 +64,19 @@ pub(crate) fn read_all(
     log: &LogSettings,
     topic: Topic,
     partition: PartitionId,
+    take: impl FnMut(i64, &[u8]) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    read_from(log, topic, partition, From::Beginning, take)
+}
+
+fn read_from(
+    log: &LogSettings,
+    topic: Topic,
+    partition: PartitionId,
+    from: From,
     mut take: impl FnMut(i64, &[u8]) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let mut reader = LogReader::open(log, &[(topic, partition, From::Beginning)])?;
+    let mut reader = LogReader::open(log, &[(topic, partition, from)])?;
     let mut batch = Vec::new();
     loop {
         let ends = reader.caught_up(topic, partition);
@@ -92,13 +102,26 @@ pub(crate) fn read_ledger(
     mut take: impl FnMut(i64, LedgerRecord) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     read_all(log, Topic::Ledger, partition, |offset, payload| {
-        let record = serde_json::from_slice(payload).with_context(|| {
-            format!(
-                "the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?"
-            )
-        })?;
         progress.record();
-        take(offset, record)
+        take(offset, ledger_record(partition, offset, payload)?)
+    })
+}
+
+/// The same from an offset on.
+pub(crate) fn read_ledger_from(
+    log: &LogSettings,
+    partition: PartitionId,
+    offset: i64,
+    mut take: impl FnMut(i64, LedgerRecord) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    read_from(log, Topic::Ledger, partition, From::Offset(offset), |offset, payload| {
+        take(offset, ledger_record(partition, offset, payload)?)
+    })
+}
+
+fn ledger_record(partition: PartitionId, offset: i64, payload: &[u8]) -> anyhow::Result<LedgerRecord> {
+    serde_json::from_slice(payload).with_context(|| {
+        format!("the ledger cannot be read at {partition}/{offset}: was it written by another version of Forecourt?")
     })
 }
 

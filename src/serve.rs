@@ -3,6 +3,7 @@
 //! Guarantees: what is decided is recorded before the process ends in good order; a part that fails ends the process with its
 //! reason and a code other than 0. Does not: decide, decode or store anything.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +11,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::{LedgerRecord, StationRecord};
-use pipeline::{ledger, stations};
 use sinks::Recorder;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
-use crate::{flows, priority};
+use crate::config::{Config, Role};
+use crate::snapshots::{self, Store};
+use crate::{flows, ledger, priority, stations};
 
 /// Batches between a dataflow and its recorder: at most this many wait.
 const OUTPUT_BATCHES_MAX: usize = 256;
@@ -38,8 +38,6 @@ pub(crate) async fn run(
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut parts = Parts::new()?;
-    health.require("ledger");
-    health.require("stations");
     let mut stopped = std::pin::pin!(stopped);
     let started = tokio::select! {
         () = &mut stopped => None,
@@ -89,19 +87,35 @@ async fn start(
 
     ensure_topics(config, health, &parts.stop_now).await?;
 
-    {
+    if config.process.has(Role::Dashboards) {
         let (log, stop) = (log.clone(), parts.stop_now.clone());
         parts.aside("screens", move || flows::screens(&log, &screen_feed, &stop))?;
+    } else {
+        screen_feed.send(vec![dashboards::Feed::CaughtUp]).await?;
+        health.set("dashboards", true, "not a role of this process");
     }
-    start_ledger(config, parts).await?;
-    health.set("ledger", true, "deciding");
-    start_stations(config, parts).await?;
-    health.set("stations", true, "following");
+    if config.process.has(Role::Ledger) {
+        start_ledger(config, parts, health)?;
+    }
+    if config.process.has(Role::Stations) {
+        start_stations(config, parts, health)?;
+    }
+    if config.process.has(Role::Ingest) {
+        start_ingest(config, parts, health)?;
+    }
+    if config.process.has(Role::Sinks) {
+        start_sinks(config, parts, health);
+    }
+    Ok(())
+}
 
+/// Transactions and orders from Kafka, gauges from MQTT.
+fn start_ingest(config: &Config, parts: &mut Parts, health: &dashboards::Health) -> anyhow::Result<()> {
+    let log = config.log();
     let route = ingest::RouteConfig {
         log: log.clone(),
         group: format!("{}.route", log.topic_prefix),
-        instance: config.mqtt.client_id.clone(),
+        instance: config.process.name.clone(),
     };
     let stop = parts.stop_now.clone();
     parts.thread("route", move || Ok(ingest::route::run(route, stop)?))?;
@@ -114,7 +128,7 @@ async fn start(
         shared_group: config.mqtt.shared_group.clone(),
         credentials: None,
         keep_alive: MQTT_KEEP_ALIVE,
-        log: log.clone(),
+        log,
         payload_bytes_max: MQTT_PAYLOAD_BYTES_MAX,
     };
     let (told, link) = watch::channel(ingest::MqttLink::Connecting);
@@ -124,11 +138,12 @@ async fn start(
         report_gauges(link, &gauges).await;
         Ok(())
     });
+    Ok(())
+}
 
-    let publish = sinks::publish::Config { log: log.clone(), group: format!("{}.publish", log.topic_prefix) };
-    let stop = parts.stop_async.subscribe();
-    parts.task("publish", async move { Ok(sinks::publish::run(publish, stop).await?) });
-
+/// Rows in ClickHouse.
+fn start_sinks(config: &Config, parts: &mut Parts, health: &dashboards::Health) {
+    let log = config.log();
     let clickhouse = sinks::clickhouse::Config {
         url: config.clickhouse.url.clone(),
         database: config.clickhouse.database.clone(),
@@ -136,6 +151,7 @@ async fn start(
         password: config.clickhouse.password.clone(),
         batch_rows_max: config.clickhouse.batch_rows_max,
         batch_wait: config.clickhouse.batch_wait.0,
+        instance: config.process.name.clone(),
         group: format!("{}.clickhouse", log.topic_prefix),
         log,
     };
@@ -147,7 +163,6 @@ async fn start(
         report_history(&status, &health, stop).await;
         Ok(())
     });
-    Ok(())
 }
 
 /// Keeps the page told whether gauges can be heard. Decisions do not need them, so `/readyz` does not wait.
@@ -200,72 +215,68 @@ async fn ensure_topics(config: &Config, health: &dashboards::Health, stop: &Atom
     }
 }
 
-/// The ledger: recover, take over, decide, record, watch.
-async fn start_ledger(config: &Config, parts: &mut Parts) -> anyhow::Result<()> {
+/// The ledger: take over what the group gives, decide, record, publish.
+fn start_ledger(config: &Config, parts: &mut Parts, health: &dashboards::Health) -> anyhow::Result<()> {
+    health.require("ledger");
     let log = config.log();
     let recorder = Arc::new(Recorder::open(&log)?);
     let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
-    let dataflow = ledger::spawn(config.ledger.rules(), outputs);
+    let dataflow = Arc::new(pipeline::ledger::spawn(config.ledger.rules(), outputs));
+    let snapshots = start_snapshots(config, parts)?;
     parts.recorder(recorder.clone(), {
         let recorder = recorder.clone();
-        move || flows::record_ledger(&recorded, &recorder)
+        let jobs = snapshots.as_ref().map(|snapshots| snapshots.jobs.clone());
+        move || flows::record_ledger(&recorded, &recorder, jobs.as_ref())
     })?;
-    let stop = parts.stop_now.clone();
-    let (log_, stop_) = (log.clone(), stop.clone());
-    let (dataflow, recovered) = tokio::task::spawn_blocking(move || {
-        let recovered = flows::recover_ledger(&log_, &dataflow, &recorder, &stop_);
-        (dataflow, recovered)
-    })
-    .await?;
-    let (owner, next) = recovered?;
-    let (log_, stop_) = (log.clone(), stop.clone());
-    parts.thread("ledger-owner", move || owner.watch::<LedgerRecord>(&log_, &stop_))?;
+    let (follow, followed) = crossbeam_channel::unbounded();
+    let (owned, publishes) = watch::channel(BTreeSet::new());
+    let links =
+        ledger::Links { dataflow: dataflow.clone(), recorder, follow, owned, health: health.clone(), snapshots };
+    let (log_, name, stop) = (log.clone(), config.process.name.clone(), parts.stop_now.clone());
+    parts.thread("ledger-owner", move || ledger::run(&log_, &name, links, &stop))?;
+    let (log_, stop) = (log.clone(), parts.stop_now.clone());
     parts.thread("ledger-requests", move || {
-        let rejecter = ingest::Rejecter::open(&log)?;
-        let result = flows::requests(&log, &dataflow, &next, &rejecter, &stop);
-        dataflow.join();
-        result
-    })
+        let rejecter = ingest::Rejecter::open(&log_)?;
+        flows::requests(&log_, &dataflow, &followed, &rejecter, &stop)
+    })?;
+    let publish = sinks::publish::Config { group: format!("{}.publish", log.topic_prefix), log };
+    let stop = parts.stop_async.subscribe();
+    parts.task("publish", async move { Ok(sinks::publish::run(publish, publishes, stop).await?) });
+    Ok(())
 }
 
-/// The stations: recover, take over, derive, record, watch.
-async fn start_stations(config: &Config, parts: &mut Parts) -> anyhow::Result<()> {
-    let log = config.log();
-    let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
-    let settings = stations::Config {
+/// The writer of snapshots, if there is a place for them.
+fn start_snapshots(config: &Config, parts: &mut Parts) -> anyhow::Result<Option<ledger::Snapshots>> {
+    let settings = &config.snapshots;
+    if settings.store.is_empty() {
+        return Ok(None);
+    }
+    let store = Store::open(&settings.store, &config.log())?;
+    // Not bounded here: the workers stop making slices while many wait to be packed.
+    let (jobs, todo) = crossbeam_channel::unbounded();
+    let (told, news) = crossbeam_channel::unbounded();
+    let (writes_to, keep) = (store.clone(), settings.keep);
+    parts.aside("snapshots", move || {
+        snapshots::write(&writes_to, keep, &todo, &told);
+        Ok(())
+    })?;
+    let (every, after_records) = (settings.every.0, settings.after_records);
+    Ok(Some(ledger::Snapshots { store, jobs, news, every, after_records }))
+}
+
+/// The stations: take over what the group gives, derive, record. No decision waits for them, so they give way.
+fn start_stations(config: &Config, parts: &mut Parts, health: &dashboards::Health) -> anyhow::Result<()> {
+    health.require("stations");
+    let settings = pipeline::stations::Config {
         workers: config.stations.workers,
         lateness_us: config.stations.lateness.micros(),
         idle_after_us: config.stations.idle_after.micros(),
         clock_ahead_max_us: config.stations.clock_ahead_max.map(crate::config::Span::micros),
-        ..stations::Config::default()
+        ..pipeline::stations::Config::default()
     };
-    // All of it gives way, so it begins on a thread that does.
-    let log_ = log.clone();
-    let (recorder, dataflow) = parts
-        .background()
-        .spawn_blocking(move || anyhow::Ok((Arc::new(Recorder::open(&log_)?), stations::spawn(settings, outputs))))
-        .await??;
-    parts.recorder_aside(recorder.clone(), {
-        let recorder = recorder.clone();
-        move || flows::record_stations(&recorded, &recorder)
-    })?;
-    let stop = parts.stop_now.clone();
-    let (log_, stop_) = (log.clone(), stop.clone());
-    let (dataflow, recovered) = parts
-        .background()
-        .spawn_blocking(move || {
-            let recovered = flows::recover_stations(&log_, &dataflow, &recorder, &stop_);
-            (dataflow, recovered)
-        })
-        .await?;
-    let owner = recovered?;
-    let (log_, stop_) = (log.clone(), stop.clone());
-    parts.aside("stations-owner", move || owner.watch::<StationRecord>(&log_, &stop_))?;
-    parts.aside("stations-inputs", move || {
-        let result = flows::station_inputs(&log, &dataflow, &stop);
-        dataflow.join();
-        result
-    })
+    let (log, name) = (config.log(), config.process.name.clone());
+    let (health, stop) = (health.clone(), parts.stop_now.clone());
+    parts.aside("stations", move || stations::run(&log, &name, &settings, &health, &stop))
 }
 
 /// Everything that runs, and how to end it.
@@ -308,10 +319,6 @@ impl Parts {
         })
     }
 
-    fn background(&self) -> &tokio::runtime::Handle {
-        self.background.handle()
-    }
-
     /// As [`Self::thread`], for what no decision waits for.
     fn aside(
         &mut self,
@@ -348,16 +355,6 @@ impl Parts {
     ) -> anyhow::Result<()> {
         self.recorders.push(recorder);
         self.thread("record", body)
-    }
-
-    /// As [`Self::recorder`], for what no decision waits for.
-    fn recorder_aside(
-        &mut self,
-        recorder: Arc<Recorder>,
-        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        self.recorders.push(recorder);
-        self.aside("record-stations", body)
     }
 
     /// A task whose error ends the process.

@@ -9,8 +9,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod decode;
+mod identity;
 mod kafka;
 mod log_reader;
+mod membership;
 pub mod mqtt;
 pub mod register;
 mod rejected;
@@ -22,6 +24,7 @@ use model::{PartitionId, Topic};
 use rdkafka::error::KafkaError;
 
 pub use log_reader::{From, LogMessage, LogReader, Span, spans};
+pub use membership::{Membership, MembershipConfig, Moved};
 pub use mqtt::{Credentials, MqttConfig, MqttLink};
 pub use rejected::Rejecter;
 pub use route::RouteConfig;

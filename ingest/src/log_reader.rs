@@ -93,13 +93,23 @@ impl LogReader {
         settings: &LogSettings,
         positions: &[(Topic, PartitionId, From)],
     ) -> Result<Self, Error> {
+        let mut reader = Self { consumer, settings: settings.clone(), names: Vec::new(), partitions: Vec::new() };
+        reader.add(positions)?;
+        Ok(reader)
+    }
+
+    /// Reads these partitions too. Partitions that are read already must not be named.
+    pub fn add(&mut self, positions: &[(Topic, PartitionId, From)]) -> Result<(), Error> {
+        if positions.is_empty() {
+            return Ok(());
+        }
         let wanted: Vec<_> = positions.iter().map(|(topic, partition, _)| (*topic, *partition)).collect();
-        let spans = spans_of(&consumer, settings, &wanted)?;
-        let mut names: Vec<(String, Topic)> = Vec::new();
+        assert!(!self.partitions.iter().any(|r| wanted.contains(&(r.topic, r.partition))), "read already");
+        let spans = spans_of(&self.consumer, &self.settings, &wanted)?;
         let mut assignment = TopicPartitionList::new();
-        let mut partitions = Vec::with_capacity(positions.len());
+        let mut added = Vec::with_capacity(positions.len());
         for ((topic, partition, from), span) in positions.iter().zip(spans) {
-            let name = settings.topic_name(*topic);
+            let name = self.settings.topic_name(*topic);
             let (start, next) = match *from {
                 From::Beginning => (Offset::Beginning, span.begin),
                 From::End => (Offset::Offset(span.end), span.end),
@@ -112,16 +122,34 @@ impl LogReader {
             assignment
                 .add_partition_offset(&name, partition.0, start)
                 .map_err(|source| Error::Kafka { action: format!("assign {name}/{partition}"), source })?;
-            if !names.iter().any(|(known, _)| *known == name) {
-                names.push((name, *topic));
+            if !self.names.iter().any(|(known, _)| *known == name) {
+                self.names.push((name, *topic));
             }
             let reached_end = next >= span.end;
-            partitions.push(Reading { topic: *topic, partition: *partition, next, end_at_open: span.end, reached_end });
+            added.push(Reading { topic: *topic, partition: *partition, next, end_at_open: span.end, reached_end });
         }
-        consumer
-            .assign(&assignment)
+        self.consumer
+            .incremental_assign(&assignment)
             .map_err(|source| Error::Kafka { action: "assign partitions".to_owned(), source })?;
-        Ok(Self { consumer, settings: settings.clone(), names, partitions })
+        self.partitions.extend(added);
+        Ok(())
+    }
+
+    /// Reads these partitions no more; nothing of them comes after this.
+    pub fn remove(&mut self, partitions: &[(Topic, PartitionId)]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for reading in &self.partitions {
+            if partitions.contains(&(reading.topic, reading.partition)) {
+                list.add_partition(&self.settings.topic_name(reading.topic), reading.partition.0);
+            }
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.partitions.retain(|reading| !partitions.contains(&(reading.topic, reading.partition)));
+        self.consumer
+            .incremental_unassign(&list)
+            .map_err(|source| Error::Kafka { action: "give partitions up".to_owned(), source })
     }
 
     /// Waits up to `wait` for the first record, then takes what is there, at most `max`; appends to `out`.
@@ -146,12 +174,11 @@ impl LogReader {
             };
             patience = Duration::ZERO;
             let Some(message) = message else { continue };
-            if let Some(reading) =
-                self.partitions.iter_mut().find(|r| r.partition == message.partition && r.topic == message.topic)
-            {
-                reading.next = message.offset + 1;
-                reading.reached_end |= reading.next >= reading.end_at_open;
-            }
+            let place = |r: &&mut Reading| r.partition == message.partition && r.topic == message.topic;
+            // Records of a partition that was removed may still be on their way out of the client.
+            let Some(reading) = self.partitions.iter_mut().find(place) else { continue };
+            reading.next = message.offset + 1;
+            reading.reached_end |= reading.next >= reading.end_at_open;
             out.push(message);
         }
         self.consumer.context().well();

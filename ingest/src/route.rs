@@ -49,10 +49,11 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
+use crate::identity::{Identity, members_of};
 use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
 use card_table::CardTable;
-use group::{Change, Group, Identity};
+use group::{Change, Group};
 use lane::Lane;
 use outlet::{Outgoing, Outlet, Tag};
 use progress::Ticket;
@@ -150,7 +151,7 @@ struct Meters {
 
 impl Router {
     fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
-        let identity = Identity::of(&config.instance);
+        let identity = Identity::of("router", &config.instance);
         let slots = group::TOPICS
             .iter()
             .flat_map(|topic| config.log.all_partitions().map(|partition| (*topic, partition)))
@@ -191,7 +192,7 @@ impl Router {
     fn rejoin(&mut self, error: Error) -> Result<(), Error> {
         let deadline = Instant::now() + kafka::OPEN_PATIENCE;
         loop {
-            match self.outlet.members_of(&self.config.group) {
+            match members_of(self.outlet.client(), &self.config.group) {
                 Ok(members) if self.identity.is_held_by_another(&members) => return Err(error),
                 // A commit of the old membership must not follow one of the new.
                 Ok(_) if !self.commit_on_its_way => break,

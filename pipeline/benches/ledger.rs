@@ -112,14 +112,14 @@ fn dataflow(criterion: &mut Criterion) {
         }
         batches
     };
-    feed(Input::Decide { partition, requests: orders });
+    feed(Input::Decide { partition, epoch: 0, requests: orders });
     receive(expected);
     group.bench_function("with", |bencher| {
         bencher.iter_batched(
             batches,
             |batches| {
                 for requests in batches {
-                    feed(Input::Decide { partition, requests });
+                    feed(Input::Decide { partition, epoch: 0, requests });
                 }
                 receive(BATCHES * BATCH)
             },

@@ -199,8 +199,9 @@ pub enum Input {
     Fold { partition: PartitionId, offset: i64, record: LedgerRecord },
     /// The ledger was folded to the takeover of this process, at offset `epoch`: decide from now on.
     Start { partition: PartitionId, epoch: i64 },
-    /// Requests in order, each with its offset in `fuel.requests`.
-    Decide { partition: PartitionId, requests: Vec<(i64, Request)> },
+    /// Requests in order, each with its offset in `fuel.requests`, read for the tenancy that began at `epoch`: those of an
+    /// earlier tenancy begin elsewhere and are not decided.
+    Decide { partition: PartitionId, epoch: i64, requests: Vec<(i64, Request)> },
     /// What time it is: contracts for which time alone changes something are named in the output.
     Clock { at_us: TimestampUs },
     /// The partition belongs to another process now: forget it.

@@ -135,6 +135,12 @@ impl Tenancy {
         }
     }
 
+    /// The last request of which the log tells the outcome; those after it are to be decided.
+    #[must_use]
+    pub fn last_request(&self) -> Option<i64> {
+        self.recorded
+    }
+
     /// Whether all that was decided up to this request stands in the log as truth. Until then a snapshot of the state may
     /// hold decisions that never will: an owner that was replaced decides on until it notices.
     #[must_use]

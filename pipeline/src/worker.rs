@@ -83,19 +83,24 @@ impl<T> Dataflow<T> {
     }
 }
 
-/// timely's handle waits for its threads when it is dropped; this one lets them go.
-struct Threads(Option<WorkerGuards<()>>);
+/// timely's handle waits for its threads when it is dropped; this one lets them go. The lock is never taken: it makes a
+/// dataflow fit to be shared.
+struct Threads(Mutex<Option<WorkerGuards<()>>>);
 
 impl Threads {
     fn join(mut self) {
-        let ends = self.0.take().map(WorkerGuards::join).unwrap_or_default();
+        let ends = self.take().map(WorkerGuards::join).unwrap_or_default();
         assert!(ends.iter().all(Result::is_ok), "a worker panicked; its own message says why");
+    }
+
+    fn take(&mut self) -> Option<WorkerGuards<()>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        std::mem::forget(self.0.take());
+        std::mem::forget(self.take());
     }
 }
 
@@ -136,7 +141,7 @@ where
             worker.drop_dataflow(dataflow); // it was ended from outside: timely would wait for it for ever
         }
     });
-    Dataflow { feeds, threads: Threads(Some(threads.expect("the system can start another thread"))) }
+    Dataflow { feeds, threads: Threads(Mutex::new(Some(threads.expect("the system can start another thread")))) }
 }
 
 /// What a worker is connected to.

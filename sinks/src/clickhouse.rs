@@ -4,7 +4,7 @@
 //! `consumption_minute`, whose definitions stand beside their row types and are applied at start.
 //! Guarantees: every true record's rows are there exactly once (see `plan`), whatever dies and comes back; each topic is
 //! read on a thread of its own with bounded memory, so that nothing waits for ClickHouse; one process at a time records a
-//! topic, the newest. Does not: make rows visible at a named moment: they are late by `batch_wait` and the insert.
+//! topic, and others stand by. Does not: make rows visible at a named moment: they are late by `batch_wait` and the insert.
 
 mod columns;
 mod consumption;
@@ -39,6 +39,8 @@ pub struct Config {
     pub user: String,
     /// May be empty.
     pub password: String,
+    /// Names this process, stable over restarts: it takes the place of a predecessor at once, and stands by for others.
+    pub instance: String,
     /// Begins the names of the consumer groups that remember the positions, one for each topic.
     pub group: String,
     /// Rows of one insert, at least 1; a record with several rows may go over it.

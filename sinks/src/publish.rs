@@ -3,12 +3,12 @@
 //! In: all partitions of `fuel.ledger`, read from the group's own position. Out: a sale or declined wish per ledger
 //! record that has one, by site; an entry per issued card, by card. Guarantees: only true records count (fenced); what is
 //! derived from one ledger partition is written in its order, and the position moves on only after Kafka acknowledged it.
-//! Does not: write exactly once. After a crash some records come again with the same `origin`, by which readers drop them;
-//! two publishers at a time do no more harm than that.
+//! Does not: write exactly once. After a crash, or when a partition moves, some records come again with the same `origin`, by
+//! which readers drop them; two publishers at a time do no more harm than that.
 
 mod derive;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,23 +40,32 @@ pub struct Config {
     pub group: String,
 }
 
-/// Publishes until `stop` turns true, on a thread of its own. A lost connection is waited for; an error that waiting
-/// cannot cure is returned.
-pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Error> {
+/// Publishes what the ledger's `owned` partitions hold, as they change, until `stop` turns true; on a thread of its own. A lost
+/// connection is waited for; an error that waiting cannot cure is returned.
+pub async fn run(
+    config: Config,
+    owned: watch::Receiver<BTreeSet<PartitionId>>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let name = "publish";
     let (done, ended) = oneshot::channel();
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            let _ = done.send(publish(&config, &stop));
+            let _ = done.send(publish(&config, owned, &stop));
         })
         .map_err(|source| Error::Thread { name: name.to_owned(), source })?;
     ended.await.unwrap_or_else(|_| Err(Error::ThreadEnded { name: name.to_owned() }))
 }
 
-fn publish(config: &Config, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+fn publish(
+    config: &Config,
+    mut owned: watch::Receiver<BTreeSet<PartitionId>>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), Error> {
     while !*stop.borrow() {
-        let ended = Publisher::open(config).and_then(|mut publisher| publisher.publish_until(stop));
+        owned.mark_changed();
+        let ended = Publisher::open(config).and_then(|mut publisher| publisher.publish_until(&mut owned, stop));
         match ended {
             Err(error) if error.passes() => {
                 tracing::warn!(%error, "publishing sales and cards waits for Kafka");
@@ -93,27 +102,20 @@ impl Publisher {
         let consumer: BaseConsumer = kafka::consumer_config(&log, &config.group, GATHER)
             .create()
             .map_err(Error::kafka(format!("opening a consumer of {topic}")))?;
-        let committed =
-            kafka::committed(|asked| consumer.committed_offsets(asked, REQUEST_TIMEOUT), &topic, log.all_partitions())?;
-        let mut assignment = TopicPartitionList::new();
-        let mut lanes = BTreeMap::new();
-        for position in committed {
-            // Without the epoch at the position nothing after it can be judged, so the log is read from its beginning:
-            // readers drop the repeats.
-            let known = position.offset.zip(Commit::decode(&position.metadata));
-            let (next, fence) = known.map_or((0, Fence::default()), |(offset, commit)| (offset, commit.fence()));
-            lanes.insert(position.partition, Lane { fence, next, committed: known.map(|(offset, _)| offset) });
-            let from = if known.is_some() { Offset::Offset(next) } else { Offset::Beginning };
-            assignment
-                .add_partition_offset(&topic, position.partition.0, from)
-                .map_err(Error::kafka(format!("reading {topic} from {next}")))?;
-        }
-        consumer.assign(&assignment).map_err(Error::kafka(format!("reading {topic}")))?;
-        Ok(Self { recorder: Recorder::open(&log)?, log, topic, consumer, lanes, committed_at: Instant::now() })
+        let recorder = Recorder::open(&log)?;
+        Ok(Self { recorder, log, topic, consumer, lanes: BTreeMap::new(), committed_at: Instant::now() })
     }
 
-    fn publish_until(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+    fn publish_until(
+        &mut self,
+        owned: &mut watch::Receiver<BTreeSet<PartitionId>>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), Error> {
         while !*stop.borrow() {
+            if owned.has_changed().unwrap_or(false) {
+                let partitions = owned.borrow_and_update().clone();
+                self.follow(&partitions)?;
+            }
             if self.publish_batch()? {
                 self.recorder.flush(FLUSH_TIMEOUT)?;
             }
@@ -122,6 +124,45 @@ impl Publisher {
             }
         }
         self.commit(CommitMode::Sync)
+    }
+
+    /// Reads these partitions and no others. Whoever had one before may still be publishing its last records: readers drop
+    /// the repeats.
+    fn follow(&mut self, owned: &BTreeSet<PartitionId>) -> Result<(), Error> {
+        let mut lost = TopicPartitionList::new();
+        for partition in self.lanes.keys().filter(|partition| !owned.contains(partition)) {
+            lost.add_partition(&self.topic, partition.0);
+        }
+        if lost.count() > 0 {
+            self.commit(CommitMode::Sync)?;
+            self.consumer
+                .incremental_unassign(&lost)
+                .map_err(Error::kafka(format!("giving up partitions of {}", self.topic)))?;
+            self.lanes.retain(|partition, _| owned.contains(partition));
+        }
+        let gained: Vec<PartitionId> =
+            owned.iter().filter(|partition| !self.lanes.contains_key(partition)).copied().collect();
+        if gained.is_empty() {
+            return Ok(());
+        }
+        let committed = kafka::committed(
+            |asked| self.consumer.committed_offsets(asked, REQUEST_TIMEOUT),
+            &self.topic,
+            gained.into_iter(),
+        )?;
+        let mut assignment = TopicPartitionList::new();
+        for position in committed {
+            // Without the epoch at the position nothing after it can be judged, so the log is read from its beginning:
+            // readers drop the repeats.
+            let known = position.offset.zip(Commit::decode(&position.metadata));
+            let (next, fence) = known.map_or((0, Fence::default()), |(offset, commit)| (offset, commit.fence()));
+            self.lanes.insert(position.partition, Lane { fence, next, committed: known.map(|(offset, _)| offset) });
+            let from = if known.is_some() { Offset::Offset(next) } else { Offset::Beginning };
+            assignment
+                .add_partition_offset(&self.topic, position.partition.0, from)
+                .map_err(Error::kafka(format!("reading {} from {next}", self.topic)))?;
+        }
+        self.consumer.incremental_assign(&assignment).map_err(Error::kafka(format!("reading {}", self.topic)))
     }
 
     /// Derives from what is there; true when something was appended.

@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sinks::clickhouse::{Config, Status};
+use sinks::clickhouse::{Config, Phase, Status};
 use sinks::{Recorder, publish, topics};
 use tokio::sync::watch;
 
@@ -42,6 +42,7 @@ fn config(log: &LogSettings) -> Config {
         database: log.topic_prefix.clone(),
         user: "default".to_owned(),
         password: String::new(),
+        instance: "recorder".to_owned(),
         group: format!("{}-clickhouse", log.topic_prefix),
         batch_rows_max: 500,
         batch_wait: Duration::from_millis(20),
@@ -51,6 +52,19 @@ fn config(log: &LogSettings) -> Config {
 
 fn client(log: &LogSettings) -> Client {
     Client::default().with_url(env("FORECOURT_TEST_CLICKHOUSE")).with_database(&log.topic_prefix)
+}
+
+/// Waits until every topic is in such a phase.
+async fn all(status: &Status, wanted: impl Fn(&Phase) -> bool) {
+    let began = Instant::now();
+    loop {
+        let topics = status.snapshot();
+        if topics.values().all(|topic| wanted(&topic.phase)) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{topics:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn text(log: &LogSettings, query: &str) -> Result<String, clickhouse::error::Error> {
@@ -167,7 +181,8 @@ async fn the_process_that_is_killed() {
     let log = log_named(&prefix);
     let (_keep, stop) = watch::channel(false);
     let published = publish::Config { log: log.clone(), group: format!("{prefix}-publish") };
-    let publishing = tokio::spawn(publish::run(published, stop.clone()));
+    let (_owner, owned) = watch::channel(log.all_partitions().collect());
+    let publishing = tokio::spawn(publish::run(published, owned, stop.clone()));
     sinks::clickhouse::run(config(&log), Status::default(), stop).await.expect("records until killed");
     publishing.await.expect("publishes").expect("until killed");
 }
@@ -279,12 +294,16 @@ async fn what_is_recorded_reads_back() {
     assert_eq!(positions, [4, 1, 3], "ledger, readings, station events");
     assert!(status.is_healthy());
 
-    let (_keep, again) = watch::channel(false);
-    let second = tokio::spawn(sinks::clickhouse::run(config(&log), Status::default(), again));
-    let replaced = tokio::time::timeout(PATIENCE, running).await.expect("noticed").expect("ended");
-    assert!(matches!(replaced, Err(sinks::Error::Replaced { .. })), "{replaced:?}");
-    assert!(!second.is_finished());
-    drop(stop);
+    let (end_second, again) = watch::channel(false);
+    let second_status = Status::default();
+    let second = tokio::spawn(sinks::clickhouse::run(config(&log), second_status.clone(), again));
+    all(&status, |phase| matches!(phase, Phase::StandingBy(_))).await;
+    all(&second_status, |phase| *phase == Phase::Recording).await;
+    end_second.send_replace(true);
+    second.await.expect("ends").expect("in good order");
+    all(&status, |phase| *phase == Phase::Recording).await;
+    stop.send_replace(true);
+    running.await.expect("ends").expect("in good order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

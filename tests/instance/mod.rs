@@ -70,6 +70,30 @@ impl Instance {
         instance
     }
 
+    /// One of several processes beside `engines` that share the partitions of `prefix`; not started yet.
+    pub(crate) fn member(engines: &Self, data: &Path, prefix: &str, name: &str) -> Self {
+        let [page, ..] = free_ports();
+        let file = data.join(format!("{prefix}-{name}.toml"));
+        let text = format!(
+            "[process]\nname = \"{name}\"\n[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n\
+             [mqtt]\nport = {}\nclient_id = \"{prefix}-{name}\"\nshared_group = \"{prefix}\"\n\
+             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n",
+            engines.broker(),
+            engines.mqtt,
+            engines.clickhouse
+        );
+        std::fs::write(&file, text).expect("a configuration file");
+        Self {
+            child: None,
+            arguments: vec!["serve".into(), "--config".into(), file.display().to_string()],
+            page,
+            kafka: engines.kafka,
+            mqtt: engines.mqtt,
+            clickhouse: engines.clickhouse,
+            log: data.join(format!("{prefix}-{name}.log")),
+        }
+    }
+
     /// Starts the process without waiting.
     pub(crate) fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
@@ -105,6 +129,11 @@ impl Instance {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// SIGSTOP, SIGCONT.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(run("kill", &[&format!("-{name}"), &self.pid().to_string()]).status.success(), "kill -{name}");
     }
 
     pub(crate) fn runs(&self) -> bool {

@@ -145,7 +145,8 @@ impl Engine {
         let offset = FIRST_REQUEST + ledger.decided;
         let Running { dataflow, outputs } = self.running.as_ref().ok_or("nobody decides")?;
         let requests = vec![(offset, request.clone())];
-        dataflow.feed(partition).send(Input::Decide { partition, requests }).map_err(|error| error.to_string())?;
+        let decide = Input::Decide { partition, epoch: ledger.epoch, requests };
+        dataflow.feed(partition).send(decide).map_err(|error| error.to_string())?;
         let mut batch = outputs.recv_timeout(PATIENCE).map_err(|error| format!("no answer: {error}"))?;
         let (Some(output), None) = (batch.pop(), batch.pop()) else { return Err("not one record, but several".into()) };
         let Output::Record { partition: of, key, record } = output else { return Err("no record".into()) };

@@ -21,6 +21,7 @@ use super::RouteConfig;
 use super::lane::{Commit, Start};
 use super::plan::Plan;
 use crate::Error;
+use crate::identity::Identity;
 use crate::kafka::{self, Watch};
 
 /// The topics that are routed.
@@ -39,28 +40,6 @@ pub(super) enum Change {
 
 /// Commits by topic and partition.
 pub(super) type Commits = Vec<(Topic, PartitionId, Commit)>;
-
-/// Who a member of the group is: which name it holds, and which process it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    /// `forecourt-router:{instance}:`, shared by all processes that were given this name.
-    name: String,
-    client_id: String,
-}
-
-impl Identity {
-    /// This process under the name `instance`.
-    pub(super) fn of(instance: &str) -> Self {
-        let name = format!("forecourt-router:{instance}:");
-        let client_id = format!("{name}{}-{}", std::process::id(), kafka::now().get());
-        Self { name, client_id }
-    }
-
-    /// Whether one of these members is another process under the same name.
-    pub(super) fn is_held_by_another(&self, members: &[String]) -> bool {
-        members.iter().any(|client_id| client_id.starts_with(&self.name) && *client_id != self.client_id)
-    }
-}
 
 pub(super) struct Group {
     pub(super) consumer: Arc<BaseConsumer<Membership>>,
@@ -274,18 +253,5 @@ impl ConsumerContext for Membership {
                 tracing::warn!(%error, "giving up partitions");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_process_under_the_same_name_is_told_from_this_one_and_from_other_names() {
-        let own = Identity::of("a");
-        let member = |name: &str| format!("forecourt-router:{name}:1-1");
-        assert!(!own.is_held_by_another(&[own.client_id.clone(), member("b"), member("aa"), "kcat".to_owned()]));
-        assert!(own.is_held_by_another(&[member("a")]));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::{LogSettings, PartitionId};
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
@@ -20,7 +21,6 @@ use crate::kafka::{self, Watch};
 
 /// Pause when librdkafka's queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
-const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
 const TICKET_BITS: u32 = 48;
 const _: () = assert!(usize::BITS == 64, "a lane and its ticket travel in one pointer");
 
@@ -112,11 +112,9 @@ impl Outlet {
         }
     }
 
-    /// The client ids of a consumer group's members.
-    pub(super) fn members_of(&self, group: &str) -> Result<Vec<String>, KafkaError> {
-        let groups = self.producer.client().fetch_group_list(Some(group), MEMBERS_TIMEOUT)?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member.client_id().to_owned()).collect())
+    /// To ask the brokers with.
+    pub(super) fn client(&self) -> &Client<Reports> {
+        self.producer.client()
     }
 
     /// Waits until all is delivered, at most `patience`.
@@ -125,7 +123,7 @@ impl Outlet {
     }
 }
 
-struct Reports {
+pub(super) struct Reports {
     watch: Watch,
     arrived: Mutex<Vec<Result<Tag, Error>>>,
 }

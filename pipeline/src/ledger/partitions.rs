@@ -66,7 +66,7 @@ impl Partitions {
                 self.between(1, outputs);
             }
             Input::Start { partition, epoch } => self.start(partition, epoch),
-            Input::Decide { partition, requests } => self.decide(partition, requests, outputs),
+            Input::Decide { partition, epoch, requests } => self.decide(partition, epoch, requests, outputs),
             Input::Clock { at_us } => self.ticks(at_us, outputs),
             Input::Revoke { partition } => {
                 self.partitions.remove(&partition.0);
@@ -108,23 +108,21 @@ impl Partitions {
         }
     }
 
-    fn decide(&mut self, id: PartitionId, mut requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
+    fn decide(&mut self, id: PartitionId, epoch: i64, mut requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
         while !requests.is_empty() {
             let rest = requests.split_off(requests.len().min(BATCH_MAX));
             let decided = requests.len();
-            self.decide_batch(id, requests, outputs);
+            self.decide_batch(id, epoch, requests, outputs);
             self.between(decided, outputs);
             requests = rest;
         }
     }
 
-    fn decide_batch(&mut self, id: PartitionId, requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
-        let Some(partition) = self.partitions.get_mut(&id.0) else {
-            tracing::error!(partition = id.0, "told to decide for a partition that was not folded");
-            return;
-        };
-        let Some(epoch) = partition.deciding else {
-            tracing::error!(partition = id.0, "told to decide for a partition that this process does not own");
+    fn decide_batch(&mut self, id: PartitionId, epoch: i64, requests: Vec<(i64, Request)>, outputs: &mut Vec<Output>) {
+        // Requests that were read before a partition moved away may come after.
+        let Some(partition) = self.partitions.get_mut(&id.0).filter(|partition| partition.deciding == Some(epoch))
+        else {
+            tracing::info!(partition = id.0, epoch, requests = requests.len(), "not the owner under this epoch");
             return;
         };
         let before = outputs.len();

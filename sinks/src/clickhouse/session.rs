@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::insert::{Inserter, Pause};
-use super::member::{self, Member};
+use super::member::{self, Identity, Member};
 use super::plan::{Lanes, Positions, Start};
 use super::rows::{Batch, Place, Source};
 use super::status::{Phase, Status};
@@ -31,6 +31,8 @@ const READ_WAIT: Duration = Duration::from_millis(100);
 const GATHER: Duration = Duration::from_millis(10);
 const WATERMARK_INTERVAL: Duration = Duration::from_secs(2);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often one that stands by looks whether the place is free.
+const STAND_BY_LOOK: Duration = Duration::from_secs(1);
 /// Without an answer of the group for so long, the session is begun anew.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,6 +41,8 @@ enum End {
     Stopped,
     /// The group took the topic back.
     Revoked,
+    /// This member of the group records the topic.
+    StandsBy(String),
 }
 
 /// Records until stopped, session after session; an error that waiting cannot cure is returned.
@@ -51,14 +55,21 @@ pub(super) fn record(
 ) -> Result<(), Error> {
     let topic = source.topic();
     let mut pause = Pause::default();
+    let mut identity = Identity::of(&config.instance);
     while !*stop.borrow() {
         let began = Instant::now();
-        match Session::open(source, config, status, stop, runtime).and_then(|session| match session {
-            Some(mut session) => session.record(),
-            None => Ok(End::Stopped),
-        }) {
+        match session(source, config, status, stop, runtime, &identity) {
             Ok(End::Stopped) => break,
+            Ok(End::StandsBy(holder)) => {
+                status.change(topic, |topic| topic.phase = Phase::StandingBy(holder));
+                wait(stop, STAND_BY_LOOK);
+                continue;
+            }
             Ok(End::Revoked) => tracing::warn!(topic = kafka::label(topic), "the consumer group was rearranged"),
+            Err(Error::Replaced { .. }) => {
+                tracing::warn!(topic = kafka::label(topic), "another Forecourt records in ClickHouse now: standing by");
+                identity.was_replaced = true;
+            }
             Err(error) if error.passes() => {
                 tracing::warn!(topic = kafka::label(topic), %error, "recording in ClickHouse begins anew");
                 status.change(topic, |topic| topic.phase = Phase::Waiting(error.to_string()));
@@ -76,6 +87,28 @@ pub(super) fn record(
     }
     status.change(topic, |topic| topic.phase = Phase::Stopped);
     Ok(())
+}
+
+/// One session, if nobody else has the place.
+fn session(
+    source: Source,
+    config: &Config,
+    status: &Status,
+    stop: &watch::Receiver<bool>,
+    runtime: &Handle,
+    identity: &Identity,
+) -> Result<End, Error> {
+    if let Some(holder) = identity.holder(&config.log, &group(source, config))? {
+        return Ok(End::StandsBy(holder));
+    }
+    match Session::open(source, config, status, stop, runtime, identity)? {
+        Some(mut session) => session.record(),
+        None => Ok(End::Stopped),
+    }
+}
+
+fn group(source: Source, config: &Config) -> String {
+    format!("{}-{}", config.group, kafka::label(source.topic()))
 }
 
 fn wait(stop: &watch::Receiver<bool>, pause: Duration) {
@@ -108,10 +141,11 @@ impl<'a> Session<'a> {
         status: &'a Status,
         stop: &'a watch::Receiver<bool>,
         runtime: &'a Handle,
+        identity: &Identity,
     ) -> Result<Option<Self>, Error> {
         let topic = config.log.topic_name(source.topic());
-        let group = format!("{}-{}", config.group, kafka::label(source.topic()));
-        let consumer = member::join(&config.log, &group, &topic)?;
+        let group = group(source, config);
+        let consumer = member::join(&config.log, &group, &topic, identity)?;
         let inserter = Inserter {
             client: server(config).with_database(&config.database),
             topic: source.topic(),

@@ -26,6 +26,8 @@ pub enum Phase {
     #[default]
     Starting,
     Recording,
+    /// Another process records, this member of its group; this one goes on when that one is gone.
+    StandingBy(String),
     /// ClickHouse or Kafka does not answer, or refuses; tried again for ever. The text says why.
     Waiting(String),
     /// Given up, and why: a person is needed.
@@ -57,11 +59,12 @@ impl Status {
         self.lock().clone()
     }
 
-    /// True when every source is recording.
+    /// True when every source is recording, here or in the process for which this one stands by.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         let topics = self.lock();
-        !topics.is_empty() && topics.values().all(|topic| topic.phase == Phase::Recording)
+        !topics.is_empty()
+            && topics.values().all(|topic| matches!(topic.phase, Phase::Recording | Phase::StandingBy(_)))
     }
 
     pub(crate) fn change(&self, topic: Topic, change: impl FnOnce(&mut TopicStatus)) {

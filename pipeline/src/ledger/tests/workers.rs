@@ -74,9 +74,9 @@ fn each_partition_is_decided_in_order_under_its_own_epoch() {
         feed.send(Input::Fold { partition, offset: epoch, record: takeover() }).unwrap();
         feed.send(Input::Start { partition, epoch }).unwrap();
         let requests = (0..).zip(opening(&contract)).collect();
-        feed.send(Input::Decide { partition, requests }).unwrap();
+        feed.send(Input::Decide { partition, epoch, requests }).unwrap();
         let requests = (3..20).map(|offset| (offset, sale(&contract, offset))).collect();
-        feed.send(Input::Decide { partition, requests }).unwrap();
+        feed.send(Input::Decide { partition, epoch, requests }).unwrap();
     }
     dataflow.join();
     let outputs = all(&outputs);
@@ -96,13 +96,18 @@ fn only_the_owner_decides() {
     let dataflow = spawn(Config::default(), sender);
     let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
     let feed = dataflow.feed(partition);
-    let decide = |offset: i64| Input::Decide { partition, requests: vec![(offset, sale(&contract, offset))] };
+    let read_under = |epoch: i64, offset: i64| {
+        let requests = vec![(offset, sale(&contract, offset))];
+        Input::Decide { partition, epoch, requests }
+    };
+    let decide = |offset: i64| read_under(0, offset);
     feed.send(decide(0)).unwrap(); // not folded
     feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
     feed.send(decide(1)).unwrap(); // not started
     feed.send(Input::Start { partition, epoch: 7 }).unwrap(); // no such takeover
     feed.send(decide(2)).unwrap();
     feed.send(Input::Start { partition, epoch: 0 }).unwrap();
+    feed.send(read_under(-1, 4)).unwrap(); // read under an earlier epoch of ours, which knew another past
     feed.send(decide(3)).unwrap(); // the one that counts
     feed.send(decide(3)).unwrap(); // decided already
     feed.send(Input::Fold { partition, offset: 2, record: takeover() }).unwrap();
@@ -123,8 +128,8 @@ fn records_of_a_replaced_owner_are_void() {
     let feed = dataflow.feed(partition);
     feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
     feed.send(Input::Start { partition, epoch: 0 }).unwrap();
-    feed.send(Input::Decide { partition, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
-    feed.send(Input::Decide { partition, requests: vec![(3, sale(&contract, 3))] }).unwrap();
+    feed.send(Input::Decide { partition, epoch: 0, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
+    feed.send(Input::Decide { partition, epoch: 0, requests: vec![(3, sale(&contract, 3))] }).unwrap();
     drop(feed);
     dataflow.join();
     let mut records: Vec<LedgerRecord> = all(&outputs).into_iter().map(|given| given.record).collect();
@@ -140,7 +145,7 @@ fn records_of_a_replaced_owner_are_void() {
         feed.send(Input::Fold { partition, offset, record }).unwrap();
     }
     feed.send(Input::Start { partition, epoch: 4 }).unwrap();
-    feed.send(Input::Decide { partition, requests: vec![(3, sale(&contract, 3))] }).unwrap();
+    feed.send(Input::Decide { partition, epoch: 4, requests: vec![(3, sale(&contract, 3))] }).unwrap();
     drop(feed);
     dataflow.join();
     let outputs = all(&outputs);
@@ -158,13 +163,13 @@ fn a_tick_is_asked_for_once_when_a_hold_has_run_out() {
     let feed = dataflow.feed(partition);
     feed.send(Input::Fold { partition, offset: 0, record: takeover() }).unwrap();
     feed.send(Input::Start { partition, epoch: 0 }).unwrap();
-    feed.send(Input::Decide { partition, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
+    feed.send(Input::Decide { partition, epoch: 0, requests: (0..).zip(opening(&contract)).collect() }).unwrap();
     let transaction = Transaction {
         items: vec![samples::item(Some(Millilitres::from_litres(10)))],
         ..samples::transaction(TransactionKind::Preauth, "hold", "1234", AT)
     };
     let preauth = samples::request(&contract, 3, RequestBody::Transaction(Box::new(transaction)));
-    feed.send(Input::Decide { partition, requests: vec![(3, preauth)] }).unwrap();
+    feed.send(Input::Decide { partition, epoch: 0, requests: vec![(3, preauth)] }).unwrap();
     let ttl_us = Config::default().hold_ttl_us;
     for at_us in [AT.plus_us(ttl_us - 1), AT.plus_us(ttl_us), AT.plus_us(ttl_us + 1_000_000)] {
         feed.send(Input::Clock { at_us }).unwrap();

@@ -43,12 +43,12 @@ fn a_worker_takes_a_snapshot_between_batches_and_to_its_end() {
     let requests: Vec<_> = (0..).zip(requests(5, 4_000)).collect();
     let (before, after) = requests.split_at(requests.len() / 2);
     let mut inputs = start(partition).to_vec();
-    inputs.push(Input::Decide { partition, requests: before.to_vec() });
+    inputs.push(Input::Decide { partition, epoch: 0, requests: before.to_vec() });
     let offset = i64::try_from(before.len()).unwrap() + 1;
     inputs.push(Input::Snapshot { partition, offset });
     inputs.push(Input::Snapshot { partition, offset }); // one is under way
     inputs.push(Input::Snapshot { partition: PartitionId(7), offset }); // not here
-    inputs.push(Input::Decide { partition, requests: after.to_vec() });
+    inputs.push(Input::Decide { partition, epoch: 0, requests: after.to_vec() });
     let (records, parts) = run(inputs);
     assert_eq!(records.len(), requests.len(), "deciding went on");
     assert!(matches!(parts.first(), Some((_, Part::Begin(_)))) && matches!(parts.last(), Some((_, Part::End))));
@@ -80,10 +80,10 @@ fn a_restored_shard_goes_on_where_the_snapshot_ended() {
         Input::Restore { partition, shard: Box::new(shard) },
         Input::Restore { partition, shard: Box::new(Shard::new(partition)) }, // too late
         Input::Restore { partition: PartitionId(1), shard: Box::new(Shard::new(partition)) }, // of another
-        Input::Decide { partition: PartitionId(1), requests: after.clone() },
+        Input::Decide { partition: PartitionId(1), epoch: 0, requests: after.clone() },
         Input::Fold { partition, offset: header.offset, record: takeover() },
         Input::Start { partition, epoch: header.offset },
-        Input::Decide { partition, requests: after.clone() },
+        Input::Decide { partition, epoch: 0, requests: after.clone() },
     ]);
     owner.take_over();
     for (_, request) in after {

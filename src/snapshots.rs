@@ -1,0 +1,206 @@
+//! Snapshots of the ledger's shards in an object store: a directory, or anything that speaks S3.
+//!
+//! In: parts of snapshots from the workers. Out: files, and shards at a start. Guarantees: a file appears whole (written beside
+//! and renamed, or put as one object) and only when all that is in it stands in the ledger as truth; the newest few are
+//! kept; one that cannot be used is named, and the one before is taken, or the whole ledger. Does not: hold up decisions:
+//! packing and storing happen on a thread of their own.
+
+pub(crate) mod command;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use crossbeam_channel::{Receiver, Sender};
+use futures_util::TryStreamExt;
+use ingest::Span;
+use model::{LogSettings, PartitionId, Topic};
+use object_store::path::Path as Key;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use pipeline::ledger::snapshot::Part;
+use pipeline::ledger::snapshot::choice::{self, Choice, Name};
+use pipeline::ledger::snapshot::file::Writer;
+
+/// Where snapshots lie.
+#[derive(Clone)]
+pub(crate) struct Store {
+    objects: Arc<dyn ObjectStore>,
+    /// `…/{topic prefix}.ledger`
+    root: Key,
+    runtime: Arc<tokio::runtime::Runtime>,
+}
+
+impl Store {
+    /// Opens a directory, which is made when it is not there, or `s3://bucket/path`, whose credentials and endpoint come from
+    /// the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, …).
+    pub(crate) fn open(place: &str, log: &LogSettings) -> anyhow::Result<Self> {
+        let (objects, root): (Arc<dyn ObjectStore>, Key) = if place.starts_with("s3://") {
+            // Fails when there is one already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let url = place.parse().with_context(|| format!("snapshots.store {place:?} is no address"))?;
+            let settings = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+            let settings = settings.map(|(name, value)| (name.to_ascii_lowercase(), value));
+            let (objects, root) = object_store::parse_url_opts(&url, settings)
+                .with_context(|| format!("snapshots.store {place:?} cannot be used"))?;
+            (objects.into(), root)
+        } else {
+            let directory = Path::new(place);
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("the directory for snapshots {place:?} cannot be made"))?;
+            let objects = object_store::local::LocalFileSystem::new_with_prefix(directory)
+                .with_context(|| format!("the directory for snapshots {place:?} cannot be used"))?;
+            (Arc::new(objects.with_fsync(true)), Key::default())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let root = root.join(log.topic_name(Topic::Ledger));
+        Ok(Self { objects, root, runtime: Arc::new(runtime) })
+    }
+
+    /// All snapshots, with what the store knows of each.
+    pub(crate) fn list(&self) -> anyhow::Result<BTreeMap<Name, ObjectMeta>> {
+        let listed: Vec<ObjectMeta> = self
+            .runtime
+            .block_on(self.objects.list(Some(&self.root)).try_collect())
+            .context("the snapshots cannot be listed")?;
+        let named = |meta: ObjectMeta| {
+            let parts: Vec<_> = meta.location.prefix_match(&self.root)?.map(|part| part.as_ref().to_owned()).collect();
+            Some((parts.join("/").parse().ok()?, meta))
+        };
+        Ok(listed.into_iter().filter_map(named).collect())
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> anyhow::Result<Vec<u8>> {
+        let bytes = self.runtime.block_on(async { self.objects.get(&self.key(name)).await?.bytes().await })?;
+        Ok(bytes.into())
+    }
+
+    fn put(&self, name: &Name, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let payload = PutPayload::from(bytes);
+        self.runtime
+            .block_on(self.objects.put(&self.key(name), payload))
+            .with_context(|| format!("the snapshot {name} cannot be stored"))?;
+        Ok(())
+    }
+
+    /// Deletes a partition's snapshots but the newest `keep`.
+    fn prune(&self, partition: PartitionId, keep: usize) -> anyhow::Result<()> {
+        let names = self.list()?.into_keys().filter(|name| name.partition == partition).rev();
+        for name in names.skip(keep) {
+            self.runtime
+                .block_on(self.objects.delete(&self.key(&name)))
+                .with_context(|| format!("the old snapshot {name} cannot be deleted"))?;
+        }
+        Ok(())
+    }
+
+    fn key(&self, name: &Name) -> Key {
+        name.to_string().split('/').fold(self.root.clone(), Key::join)
+    }
+
+    /// With what each of these partitions begins. `spans` says what the ledger holds of them.
+    pub(crate) fn choose(&self, partitions: &[(PartitionId, Span)]) -> anyhow::Result<Vec<Choice>> {
+        let names: Vec<Name> = match self.list() {
+            Ok(listed) => listed.into_keys().collect(),
+            Err(error) => {
+                tracing::warn!("reading the whole ledger: {error:#}");
+                Vec::new()
+            }
+        };
+        // Unpacking is work for a processor: as many at a time as there are.
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut choices = Vec::with_capacity(partitions.len());
+        for some in partitions.chunks(at_once) {
+            let chosen: Vec<anyhow::Result<Choice>> = std::thread::scope(|scope| {
+                let loading: Vec<_> = some.iter().map(|place| scope.spawn(|| self.chosen(place, &names))).collect();
+                let joined = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                    thread.join().unwrap_or_else(|_| Err(anyhow!("a snapshot's reader panicked")))
+                };
+                loading.into_iter().map(joined).collect()
+            });
+            for choice in chosen {
+                choices.push(choice?);
+            }
+        }
+        Ok(choices)
+    }
+
+    fn chosen(&self, (partition, span): &(PartitionId, Span), names: &[Name]) -> anyhow::Result<Choice> {
+        let began = Instant::now();
+        let choice = choice::choose(*partition, span.begin..=span.end, names.iter().copied(), |name| self.get(name))
+            .with_context(|| format!("the ledger's partition {partition} cannot be restored"))?;
+        for passed in &choice.passed_over {
+            tracing::error!(%partition, snapshot = %passed.name, reason = passed.reason, "a snapshot is of no use");
+            metrics::counter!("forecourt_snapshots_unusable_total").increment(1);
+        }
+        let tail = span.end - choice.offset;
+        match &choice.snapshot {
+            Some(name) => {
+                tracing::info!(%partition, snapshot = %name, tail, secs = began.elapsed().as_secs_f64(), "snapshot read");
+            }
+            None => tracing::info!(%partition, tail, "no snapshot: reading the whole ledger"),
+        }
+        Ok(choice)
+    }
+}
+
+/// What the writer is told.
+pub(crate) enum Job {
+    Part {
+        partition: PartitionId,
+        part: Part,
+    },
+    /// All that is in it stands in the ledger: store it.
+    Store(Finished),
+}
+
+/// A snapshot that waits for its last decision to stand in the ledger.
+pub(crate) struct Finished {
+    pub(crate) name: Name,
+    pub(crate) last_request: Option<i64>,
+    pub(crate) began: Instant,
+    bytes: Vec<u8>,
+}
+
+/// What became of a snapshot.
+pub(crate) enum News {
+    Finished(Finished),
+    /// It is stored, or cannot be: the next one may begin.
+    Done(Name),
+}
+
+/// Packs and stores, until nobody sends any more.
+pub(crate) fn write(store: &Store, keep: usize, jobs: &Receiver<Job>, news: &Sender<News>) {
+    let mut writers: BTreeMap<PartitionId, (Instant, Option<Writer>)> = BTreeMap::new();
+    for job in jobs {
+        let told = match job {
+            Job::Part { partition, part } => {
+                if matches!(part, Part::Begin(_)) {
+                    writers.insert(partition, (Instant::now(), None));
+                }
+                let Some((began, writer)) = writers.get_mut(&partition) else { continue };
+                let Some((header, bytes)) = Writer::take(writer, &part) else { continue };
+                let name = Name { partition, offset: header.offset };
+                News::Finished(Finished { name, last_request: header.last_request, began: *began, bytes })
+            }
+            Job::Store(Finished { name, began, bytes, .. }) => {
+                let size = bytes.len();
+                match store.put(&name, bytes).and_then(|()| store.prune(name.partition, keep)) {
+                    Ok(()) => {
+                        tracing::info!(snapshot = %name, bytes = size, secs = began.elapsed().as_secs_f64(), "snapshot stored");
+                        metrics::counter!("forecourt_snapshots_stored_total").increment(1);
+                    }
+                    Err(error) => {
+                        tracing::error!("{error:#}; the next one is tried in its time");
+                        metrics::counter!("forecourt_snapshots_failed_total").increment(1);
+                    }
+                }
+                News::Done(name)
+            }
+        };
+        if news.send(told).is_err() {
+            return;
+        }
+    }
+}
