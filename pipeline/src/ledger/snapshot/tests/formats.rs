@@ -5,10 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use expect_test::expect;
-use jiff::civil::date;
 use model::{
-    Command, ContractId, Currency, Millilitres, MinorUnits, Payer, RegisterLine, RequestBody, TimestampUs, Transaction,
-    TransactionKind, WeekStart,
+    Command, ContractId, Entry, Item, Location, Millilitres, ProductCode, Prompts, RequestBody, TimestampUs,
+    Transaction, TransactionKind, Unit,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -243,5 +242,7 @@ fn the_vocabulary_keeps_its_numbers() {
         client issuer_risk issuer_credit system
         credited register_matched register_missing amount_differs
         transactions commands ledger readings sales
-        per_transaction calendar rolling lifetime one_off"#]].assert_eq(&all.join("\n"));
+        per_transaction calendar rolling lifetime one_off
+        contract group card vehicle driver
+        all group product"#]].assert_eq(&all.join("\n"));
 }
