@@ -212,6 +212,7 @@ impl Network {
 
 /// What a batch is made of.
 #[derive(Clone, Copy)]
+#[allow(dead_code, reason = "each benchmark asks for some of them")]
 pub(crate) enum What {
     Sales,
     /// Half of them preauthorizations, half their completions.

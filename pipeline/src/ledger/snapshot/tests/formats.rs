@@ -212,7 +212,7 @@ fn numbered<T: Serialize + DeserializeOwned>() -> String {
 fn the_vocabulary_keeps_its_numbers() {
     let all = [
         numbered::<model::Code>(),
-        numbered::<model::TransactionKind>(),
+        numbered::<TransactionKind>(),
         numbered::<model::Verdict>(),
         numbered::<model::Measure>(),
         numbered::<model::LimitMode>(),
