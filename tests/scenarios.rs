@@ -1,4 +1,4 @@
-//! Golden scenarios in the words of the business, each run four ways; and the table that names them.
+//! Golden scenarios in the words of the business, each run five ways; and the table that names them.
 //!
 //! A scenario is a file of `tests/scenarios`: lines that say what happens, and below each, indented, what came of it.
 //! `make scenarios` writes the outcomes anew after a change that is meant; a plain run compares.
@@ -38,7 +38,7 @@ const PROMISED: usize = 120;
 const TOLD_MAX: usize = 12;
 
 #[test]
-fn every_scenario_comes_out_the_same_in_four_ways() {
+fn every_scenario_comes_out_the_same_in_five_ways() {
     let only = std::env::var("SCENARIO").unwrap_or_default();
     let rewrite = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut failures = Vec::new();

@@ -1,8 +1,10 @@
 //! The engine with its log: workers, partitions, takeovers, and what each partition's ledger holds.
 //!
 //! In: requests. Out: the outcome of each. Guarantees for every request: the live dataflow writes one record, the record
-//! survives its JSON, and a shard that folds the ledger so far decides the same bytes. Does not: use Kafka.
+//! survives its JSON, and a shard that folds the ledger so far decides the same bytes. Who takes over begins with the
+//! snapshots that were taken, if there are any. Does not: use Kafka.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -12,6 +14,9 @@ use model::{
 };
 use pipeline::Dataflow;
 use pipeline::ledger::shard::Shard;
+use pipeline::ledger::snapshot::Header;
+use pipeline::ledger::snapshot::choice::{Choice, Name, choose};
+use pipeline::ledger::snapshot::file::Writer;
 use pipeline::ledger::{Config, Input, Output, spawn};
 
 /// Longer than any answer takes on a busy machine.
@@ -36,6 +41,7 @@ struct Ledger {
     records: Vec<LedgerRecord>,
     epoch: i64,
     decided: i64,
+    snapshots: BTreeMap<Name, Vec<u8>>,
 }
 
 impl Engine {
@@ -57,12 +63,41 @@ impl Engine {
             let body = LedgerBody::Takeover { owner: format!("owner {}", ledger.epoch), at_us };
             ledger.records.push(LedgerRecord { v: 1, epoch: 0, body });
             let feed = dataflow.feed(partition);
-            for (offset, record) in (0..).zip(&ledger.records) {
+            let fetch = |name: &Name| ledger.snapshots.get(name).cloned().ok_or("gone");
+            let choice = choose(partition, 0..=ledger.epoch, ledger.snapshots.keys().copied(), fetch);
+            let Choice { shard, offset: from, passed_over, .. } = choice.expect("the ledger has its beginning");
+            assert!(passed_over.is_empty(), "a snapshot cannot be used: {passed_over:?}");
+            feed.send(Input::Restore { partition, shard }).expect("a living dataflow");
+            for (offset, record) in (0..).zip(&ledger.records).skip(usize::try_from(from).expect("an offset")) {
                 feed.send(Input::Fold { partition, offset, record: record.clone() }).expect("a living dataflow");
             }
             feed.send(Input::Start { partition, epoch: ledger.epoch }).expect("a living dataflow");
         }
         self.running = Some(Running { dataflow, outputs });
+    }
+
+    /// Takes a snapshot of every partition.
+    pub(crate) fn take_snapshots(&mut self) -> Result<(), String> {
+        let Running { dataflow, outputs } = self.running.as_ref().ok_or("nobody decides")?;
+        for (partition, ledger) in (0..).map(PartitionId).zip(&mut self.ledgers) {
+            let offset = i64::try_from(ledger.records.len()).expect("few records");
+            let snapshot = Input::Snapshot { partition, offset };
+            dataflow.feed(partition).send(snapshot).map_err(|error| error.to_string())?;
+            let mut writer = None;
+            let file = loop {
+                let batch = outputs.recv_timeout(PATIENCE).map_err(|error| format!("no snapshot: {error}"))?;
+                let parts = batch.iter().filter_map(|output| match output {
+                    Output::Snapshot { part, .. } => Some(part),
+                    _ => None,
+                });
+                if let Some(done) = parts.filter_map(|part| Writer::take(&mut writer, part)).last() {
+                    break done;
+                }
+            };
+            let (Header { partition, offset, .. }, bytes) = file;
+            ledger.snapshots.insert(Name { partition, offset }, bytes);
+        }
+        Ok(())
     }
 
     /// The same request as the router would write it: with an origin that was not seen before.

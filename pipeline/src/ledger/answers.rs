@@ -255,6 +255,11 @@ impl Answers {
         self.first * CHUNK as u64 + self.chunks.front().map_or(0, |chunk| chunk.gone as u64)
     }
 
+    #[cfg(test)]
+    pub(super) fn any(&self, such: impl Fn(&Decided) -> bool) -> bool {
+        self.chunks.iter().flat_map(|chunk| &chunk.answers).filter_map(|answer| answer.decision.as_ref()).any(such)
+    }
+
     fn chunk(&self, place: Place) -> Option<&Chunk> {
         let number = (place / CHUNK as u64).checked_sub(self.first)?;
         self.chunks.get(usize::try_from(number).ok()?)

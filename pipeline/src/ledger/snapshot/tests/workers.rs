@@ -83,7 +83,7 @@ fn a_restored_shard_goes_on_where_the_snapshot_ended() {
         Input::Decide { partition: PartitionId(1), epoch: 0, requests: after.clone() },
         Input::Fold { partition, offset: header.offset, record: takeover() },
         Input::Start { partition, epoch: header.offset },
-        Input::Decide { partition, epoch: 0, requests: after.clone() },
+        Input::Decide { partition, epoch: header.offset, requests: after.clone() },
     ]);
     owner.take_over();
     for (_, request) in after {
