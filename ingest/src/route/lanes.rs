@@ -203,3 +203,6 @@ impl Lanes {
         self.slots.iter().filter_map(|slot| slot.lane.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;
