@@ -129,7 +129,7 @@ impl Player {
         });
         if self.way == Way::ResumedFromSnapshot && number < self.halfway {
             // The last of them may be some records old when the owner dies.
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 engine.take_snapshots()?;
             }
         }

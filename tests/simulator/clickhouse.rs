@@ -93,14 +93,15 @@ pub(crate) fn add(sums: &mut Sums, rows: &[Value]) {
             _ => continue,
         };
         let lines = [&row["item_product"], &row["item_qty_ml"], &row["item_amount_minor"]].map(list);
-        for place in 0..lines[0].len() {
+        let [products, volumes, amounts] = lines;
+        for (product, (volume, amount)) in products.iter().zip(volumes.iter().zip(amounts)) {
             let day = whole(&row["at"]).div_euclid(DAY_MS);
             let [contract, card, currency] = ["contract", "card", "currency"].map(|name| text(&row[name]));
-            let key = format!("{contract} {card} {} {currency} {day}", text(&lines[0][place]));
+            let key = format!("{contract} {card} {} {currency} {day}", text(product));
             let sum = sums.entry(key).or_default();
             sum[0] += sales;
-            sum[1] += whole(&lines[1][place]);
-            sum[2] += whole(&lines[2][place]);
+            sum[1] += whole(volume);
+            sum[2] += whole(amount);
         }
     }
 }

@@ -54,7 +54,7 @@ fn it_is_said_what_is_wrong() {
     let (told, slices, file) = sample();
     assert_eq!(read(b"").err(), Some(Corrupt::Magic));
     assert_eq!(header(&file[..40]), Ok(told), "the beginning says what it is");
-    let mut newer = file.clone();
+    let mut newer = file;
     newer[8] = 2;
     assert_eq!(read(&newer).err(), Some(Corrupt::Format(2)));
     assert_eq!(Corrupt::Format(2).to_string(), "its format is 2, and only 1 is known");
