@@ -147,6 +147,9 @@ impl Role {
     fn begin(&mut self, partitions: &[PartitionId]) -> anyhow::Result<()> {
         let fresh: Vec<PartitionId> =
             partitions.iter().copied().filter(|partition| !self.owner.holds(*partition)).collect();
+        if fresh.is_empty() {
+            return Ok(()); // the group also says when it gives nothing
+        }
         let begins = match &self.links.snapshots {
             Some(snapshots) => self.restore(snapshots, &fresh)?,
             None => fresh.iter().copied().map(Begin::empty).collect(),

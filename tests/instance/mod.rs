@@ -301,11 +301,13 @@ impl Instance {
     }
 
     pub(crate) fn publish_file(&self, topic: &str, file: &Path) {
-        let output = run(
-            "mosquitto_pub",
-            &["-p", &self.mqtt.to_string(), "-q", "1", "-t", topic, "-f", &file.display().to_string()],
-        );
-        assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(self.takes_file(topic, file), "mosquitto_pub -f {}", file.display());
+    }
+
+    /// Whether the broker acknowledges a file's bytes.
+    pub(crate) fn takes_file(&self, topic: &str, file: &Path) -> bool {
+        let (port, file) = (self.mqtt.to_string(), file.display().to_string());
+        run("mosquitto_pub", &["-p", &port, "-q", "1", "-t", topic, "-f", &file]).status.success()
     }
 
     pub(crate) fn log_tail(&self) -> String {

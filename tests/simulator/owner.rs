@@ -47,6 +47,8 @@ struct Tenure {
     ledger: Reader,
     /// Once it is the owner.
     requests: Option<Reader>,
+    /// Up to where in the ledger its last snapshot reached.
+    snapshot_at: i64,
 }
 
 impl Owner {
@@ -176,9 +178,11 @@ impl Owner {
 
     /// Begins one now and then, and goes on with those under way, a slice at a time.
     fn take_snapshots(&mut self, around: &mut Surroundings) -> Result<(), Down> {
-        for (partition, tenure) in &self.tenures {
-            if tenure.tenancy.epoch().is_some() && around.random.one_in(SNAPSHOT_ONE_IN) {
+        for (partition, tenure) in &mut self.tenures {
+            let has_news = tenure.tenancy.epoch().is_some() && tenure.ledger.next > tenure.snapshot_at;
+            if has_news && around.random.one_in(SNAPSHOT_ONE_IN) {
                 let (partition, offset) = (*partition, tenure.ledger.next);
+                tenure.snapshot_at = offset;
                 let mut outputs = Vec::new();
                 self.worker.take(Input::Snapshot { partition, offset }, &mut outputs);
                 self.outputs.extend(outputs);
@@ -218,6 +222,7 @@ impl Owner {
                 tenancy: Tenancy::new(name, fence, shard.last_request()),
                 ledger: Reader::open(&around.log, (Topic::Ledger, partition), offset),
                 requests: None,
+                snapshot_at: offset,
             };
             if snapshot.is_some() {
                 self.tell(Input::Restore { partition, shard });

@@ -121,7 +121,7 @@ fn a_refusal_names_the_field_and_the_place() {
         "\"x\"",
         expect![[r#"shape: items[0].qty_ml: invalid type: string "x", expected u64 at line 3 column 50"#]],
     );
-    check("K-1", "", expect!["shape: card.token: identifier is empty at line 2 column 44"]);
+    check("K-1", "", expect!["shape: card.token: identifier is empty at line 2 column 43"]);
     check("\"v\":1", "\"v\":2", expect!["version: format version 2 is not known, only 1"]);
     check(
         "\"utc_offset_min\":300",
