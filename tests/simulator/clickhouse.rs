@@ -1,7 +1,7 @@
-//! A ClickHouse server with one table and the materialized view behind it.
+//! A ClickHouse server with one table.
 //!
-//! Guarantees, as the real tables are set up: a block with a known token is dropped; a repeated block goes on to the view's
-//! target all the same, which knows tokens of its own; a restart in between loses what the view had not got yet.
+//! Guarantees, as the real tables are set up: a block with a known token is dropped; a server that dies may keep the token
+//! of a block that it lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,11 @@ use sinks::clickhouse::rows::Batch;
 
 /// Rows as JSON: equal rows have equal texts.
 pub(crate) type Rows = BTreeMap<String, u32>;
-/// Sales, quantity and amount by contract, card, product, currency and day.
-pub(crate) type Sums = BTreeMap<String, [i64; 3]>;
-
-const DAY_MS: i64 = 86_400_000;
 
 #[derive(Default)]
 pub(crate) struct ClickHouse {
     table: Rows,
-    table_tokens: BTreeSet<String>,
-    view: Sums,
-    view_tokens: BTreeSet<String>,
+    tokens: BTreeSet<String>,
     /// The highest offset with rows, by partition.
     last: BTreeMap<i32, i64>,
     /// Inserts of clients that do not wait any more, with the time at which they come to an end.
@@ -30,15 +24,7 @@ pub(crate) struct ClickHouse {
 
 impl ClickHouse {
     pub(crate) fn insert(&mut self, token: &str, rows: &[Value]) {
-        self.insert_half(token, rows);
-        if self.view_tokens.insert(token.to_owned()) {
-            add(&mut self.view, rows);
-        }
-    }
-
-    /// The server restarts before the view has the block.
-    pub(crate) fn insert_half(&mut self, token: &str, rows: &[Value]) {
-        if !self.table_tokens.insert(token.to_owned()) {
+        if !self.insert_token(token) {
             self.repeats_dropped += 1;
             return;
         }
@@ -48,6 +34,11 @@ impl ClickHouse {
             let last = self.last.entry(partition).or_insert(-1);
             *last = (*last).max(whole(&row["offset"]));
         }
+    }
+
+    /// The server dies when it has noted the token, before it has the rows. False when it knew the token.
+    pub(crate) fn insert_token(&mut self, token: &str) -> bool {
+        self.tokens.insert(token.to_owned())
     }
 
     /// The insert comes to its end at `at_us`, whoever sent it.
@@ -69,12 +60,12 @@ impl ClickHouse {
         self.last.get(&partition).copied()
     }
 
-    pub(crate) fn table(&self) -> &Rows {
-        &self.table
+    pub(crate) fn has(&self, row: &Value) -> bool {
+        self.table.contains_key(&row.to_string())
     }
 
-    pub(crate) fn view(&self) -> &Sums {
-        &self.view
+    pub(crate) fn table(&self) -> &Rows {
+        &self.table
     }
 }
 
@@ -83,37 +74,6 @@ pub(crate) fn rows_of(batch: &Batch) -> Vec<Value> {
     batch.ledger_facts.iter().map(|row| serde_json::to_value(row).expect("a row")).collect()
 }
 
-/// What the view adds up: `card_consumption_day_feed` in `sinks`.
-pub(crate) fn add(sums: &mut Sums, rows: &[Value]) {
-    for row in rows {
-        let sales = match (text(&row["kind"]), whole(&row["amount_minor"]) >= 0) {
-            ("captured", true) => 1,
-            ("captured" | "refunded", _) => 0,
-            ("voided", _) => -1,
-            _ => continue,
-        };
-        let lines = [&row["item_product"], &row["item_qty_ml"], &row["item_amount_minor"]].map(list);
-        let [products, volumes, amounts] = lines;
-        for (product, (volume, amount)) in products.iter().zip(volumes.iter().zip(amounts)) {
-            let day = whole(&row["at"]).div_euclid(DAY_MS);
-            let [contract, card, currency] = ["contract", "card", "currency"].map(|name| text(&row[name]));
-            let key = format!("{contract} {card} {} {currency} {day}", text(product));
-            let sum = sums.entry(key).or_default();
-            sum[0] += sales;
-            sum[1] += whole(volume);
-            sum[2] += whole(amount);
-        }
-    }
-}
-
 fn whole(value: &Value) -> i64 {
     value.as_i64().expect("a whole number")
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("a text")
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().expect("a list")
 }

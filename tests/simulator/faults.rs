@@ -59,7 +59,7 @@ faults! {
     CommitAnswerLost: "commit is stored, the answer lost", 60;
     InsertRefused: "insert fails", 25;
     InsertAnswerLost: "insert is stored, the answer lost", 25;
-    InsertHalf: "ClickHouse restarts between a table and its view", 30;
+    TokenWithoutRows: "ClickHouse dies with the token of rows that it lost", 30;
     InsertSlow: "insert takes seconds", 30;
     StoreCut: "network cut: process and store", 1200;
     StorePutFails: "put of a snapshot fails", 20;

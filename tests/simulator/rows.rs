@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use model::{PartitionId, Topic};
-use sinks::clickhouse::plan::{Lanes, Positions, Start, Step};
+use serde_json::Value;
+use sinks::clickhouse::plan::{Arrival, Lanes, Next, Positions, Start, Step};
 use sinks::clickhouse::rows::{Batch, Place, Source};
 
 use crate::clickhouse::rows_of;
@@ -37,6 +38,8 @@ struct Session {
     batch: Batch,
     /// What is left to do of the delivery of `batch`.
     delivery: VecDeque<Step>,
+    /// How far the insert is, and the rows that are still to be inserted.
+    arrival: Option<(Arrival, Next, Vec<Value>)>,
     /// The client waits for an answer.
     waits_until_us: i64,
 }
@@ -108,6 +111,7 @@ impl Session {
             readers: BTreeMap::new(),
             batch: Batch::default(),
             delivery: VecDeque::new(),
+            arrival: None,
             waits_until_us: 0,
         }
     }
@@ -243,30 +247,49 @@ impl Session {
         }
     }
 
-    /// One attempt; true when ClickHouse says that it has the rows.
+    /// One question to ClickHouse; true when the rows have arrived.
     fn insert(&mut self, around: &mut Surroundings, who: Who) -> Stepped {
+        let Some(lanes) = &self.lanes else { return Ok(false) };
+        let (mut arrival, next, mut missing) = self.arrival.take().unwrap_or_else(|| {
+            (Arrival::new(lanes.token(TABLE), lanes.is_repeating()), Next::Insert, rows_of(&self.batch))
+        });
+        let next = match next {
+            Next::Insert if self.attempt(around, who, &arrival.token(), &missing)? => arrival.acknowledged(),
+            Next::Insert => arrival.failed(),
+            Next::LookBack if !who.reaches_clickhouse => Next::LookBack,
+            Next::LookBack | Next::Arrived => {
+                missing.retain(|row| !around.clickhouse.has(row));
+                arrival.missed(missing.len())
+            }
+        };
+        if next != Next::Arrived {
+            self.arrival = Some((arrival, next, missing));
+        }
+        Ok(next == Next::Arrived)
+    }
+
+    /// One attempt; true when ClickHouse says that it has the rows.
+    fn attempt(&mut self, around: &mut Surroundings, who: Who, token: &str, rows: &[Value]) -> Stepped {
         if !who.reaches_clickhouse || around.strikes(Fault::InsertRefused) {
             return Ok(false);
         }
-        let Some(lanes) = &self.lanes else { return Ok(false) };
-        let (token, rows) = (lanes.token(TABLE), rows_of(&self.batch));
         let later_us = around.now_us + around.random.between(100_000, 6_000_000);
         if around.strikes(Fault::RowsDieInserting) {
-            around.clickhouse.insert_later(later_us, &token, &rows);
+            around.clickhouse.insert_later(later_us, token, rows);
             return Err(Down::Dies(Fault::RowsDieInserting));
         }
         if around.strikes(Fault::InsertSlow) {
-            around.clickhouse.insert_later(later_us, &token, &rows);
+            around.clickhouse.insert_later(later_us, token, rows);
             // The client gives up sooner or later than the server.
             self.waits_until_us = around.now_us + around.random.between(100_000, 6_000_000);
             return Ok(false);
         }
-        if around.strikes(Fault::InsertHalf) {
-            around.clickhouse.insert_half(&token, &rows);
+        if around.strikes(Fault::TokenWithoutRows) {
+            around.clickhouse.insert_token(token);
             return Ok(false);
         }
         around.tell(who, "rows", || format!("inserts {} rows of {token}", rows.len()));
-        around.clickhouse.insert(&token, &rows);
+        around.clickhouse.insert(token, rows);
         Ok(!around.strikes(Fault::InsertAnswerLost))
     }
 }

@@ -5,6 +5,7 @@ use model::Minute;
 use serde::Serialize;
 
 use super::columns::seconds;
+use super::rows::{Key, Recorded};
 
 pub(super) const TABLE: &str = "consumption_minute";
 
@@ -88,6 +89,29 @@ FROM ledger_facts AS f
 ARRAY JOIN arrayZip(f.item_product, f.item_qty_ml, f.item_amount_minor) AS line
 WHERE f.kind IN ('captured', 'refunded', 'voided')";
 
+/// What the view fed: a table that a server may leave with too little or too much when it dies, because it sums rows and does
+/// not know where they came from.
+pub(super) const DROP_CARD_DAY_FEED: &str = "DROP VIEW IF EXISTS card_consumption_day_feed";
+pub(super) const DROP_CARD_DAY: &str = "DROP TABLE IF EXISTS card_consumption_day";
+
+/// The same from the facts themselves, by lines. Read through the projection `by_card` of `ledger_facts`, which is part of
+/// each part of the table, and so is there exactly when the facts are.
+pub(super) const CREATE_CARD_DAY_VIEW: &str = "
+CREATE VIEW IF NOT EXISTS card_consumption_day AS
+SELECT
+    f.contract AS contract,
+    f.card AS card,
+    line.1 AS product,
+    f.currency AS currency,
+    toDate(f.at) AS day,
+    sum(toInt64(multiIf(f.kind = 'captured' AND f.amount_minor >= 0, 1, f.kind = 'voided', -1, 0))) AS sales,
+    sum(line.2) AS qty_ml,
+    sum(line.3) AS amount_minor
+FROM ledger_facts AS f
+ARRAY JOIN arrayZip(f.item_product, f.item_qty_ml, f.item_amount_minor) AS line
+WHERE f.kind IN ('captured', 'refunded', 'voided')
+GROUP BY contract, card, product, currency, day";
+
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct ConsumptionMinuteRow {
@@ -100,6 +124,11 @@ pub struct ConsumptionMinuteRow {
     sold_ml: i64,
     sold_minor: Vec<(String, i64)>,
     consumed_ml: i64,
+}
+
+impl Recorded for ConsumptionMinuteRow {
+    const TABLE: &'static str = TABLE;
+    const KEY: Option<(&'static str, fn(&Self) -> Key)> = None;
 }
 
 impl ConsumptionMinuteRow {

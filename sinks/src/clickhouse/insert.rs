@@ -1,17 +1,18 @@
 //! Inserts one batch, again and again until ClickHouse has it.
 //!
-//! Guarantees: every attempt carries the same token, so that an answer that got lost does no harm. Does not: give up.
+//! Guarantees: every attempt carries a token, so that an answer that got lost does no harm; after anything but a plain
+//! success the rows are looked for, and those that are not there are inserted again. Does not: give up.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use ::clickhouse::{Client, RowOwned, RowWrite};
 use model::Topic;
 use tokio::sync::watch;
 
-use super::plan::Lanes;
-use super::rows::Batch;
+use super::plan::{Arrival, Lanes, Next};
+use super::rows::{Batch, Key, Recorded};
 use super::status::{Phase, Status};
-use super::{consumption, ledger_facts, readings, station_events};
 use crate::kafka;
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -43,40 +44,75 @@ pub(super) struct Inserter {
     pub(super) stop: watch::Receiver<bool>,
 }
 
+/// The recorder was told to stop before all was in.
+struct Stopped;
+
 impl Inserter {
     /// Inserts each table's rows under a token for what `lanes` have read. False when stopped before all were in.
     pub(super) async fn insert(&mut self, lanes: &Lanes, batch: &Batch) -> bool {
-        self.insert_rows(lanes, ledger_facts::TABLE, &batch.ledger_facts).await
-            && self.insert_rows(lanes, readings::TABLE, &batch.readings).await
-            && self.insert_rows(lanes, station_events::TABLE, &batch.station_events).await
-            && self.insert_rows(lanes, consumption::TABLE, &batch.minutes).await
+        let Batch { ledger_facts, readings, station_events, minutes } = batch;
+        let inserted = async {
+            self.insert_rows(lanes, ledger_facts).await?;
+            self.insert_rows(lanes, readings).await?;
+            self.insert_rows(lanes, station_events).await?;
+            self.insert_rows(lanes, minutes).await
+        };
+        inserted.await.is_ok()
     }
 
-    async fn insert_rows<R: RowOwned + RowWrite>(&mut self, lanes: &Lanes, table: &'static str, rows: &[R]) -> bool {
-        if rows.is_empty() {
-            return true;
+    async fn insert_rows<R: Recorded + RowOwned + RowWrite>(&mut self, lanes: &Lanes, rows: &[R]) -> Result<(), Stopped> {
+        let mut missing: Vec<&R> = rows.iter().collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        let token = lanes.token(table);
+        let mut arrival = Arrival::new(lanes.token(R::TABLE), lanes.is_repeating());
+        let mut next = Next::Insert;
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
-            let answer = tokio::select! {
-                answer = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt(&self.client, table, &token, rows)) => answer,
-                _ = self.stop.wait_for(|stop| *stop) => return false,
-            };
-            let error = match answer {
-                Ok(Ok(())) => {
-                    self.succeeded(table, rows.len(), began.elapsed(), &pause);
-                    return true;
+            let answer = match (next, R::KEY) {
+                (Next::Arrived, _) => return Ok(()),
+                (Next::LookBack, Some((columns, key))) => {
+                    self.bounded(look_back::<R>(&self.client, columns, lanes)).await?.map(|present| {
+                        missing.retain(|row| !present.contains(&key(row)));
+                        next = arrival.missed(missing.len());
+                        if next == Next::Insert {
+                            lost(R::TABLE, missing.len());
+                        }
+                    })
                 }
-                Ok(Err(error)) => error,
-                Err(_) => ::clickhouse::error::Error::TimedOut,
+                (_, key) => self.bounded(attempt(&self.client, &arrival.token(), &missing)).await?.map(|()| {
+                    next = if key.is_some() { arrival.acknowledged() } else { Next::Arrived };
+                }),
             };
-            self.failed(table, &error, &pause).await;
-            tokio::select! {
-                () = tokio::time::sleep(pause.next()) => {}
-                _ = self.stop.wait_for(|stop| *stop) => return false,
+            match answer {
+                Ok(()) if next == Next::Arrived => self.succeeded(R::TABLE, rows.len(), began.elapsed(), &pause),
+                Ok(()) => {}
+                Err(error) => {
+                    if next == Next::Insert {
+                        next = arrival.failed();
+                    }
+                    self.failed(R::TABLE, &error, &pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause.next()) => {}
+                        _ = self.stop.wait_for(|stop| *stop) => return Err(Stopped),
+                    }
+                }
             }
+        }
+    }
+
+    /// What ClickHouse answers, within [`ATTEMPT_TIMEOUT`].
+    async fn bounded<T>(
+        &self,
+        asked: impl Future<Output = Result<T, ::clickhouse::error::Error>>,
+    ) -> Result<Result<T, ::clickhouse::error::Error>, Stopped> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            answer = tokio::time::timeout(ATTEMPT_TIMEOUT, asked) => {
+                Ok(answer.unwrap_or(Err(::clickhouse::error::Error::TimedOut)))
+            }
+            _ = stop.wait_for(|stop| *stop) => Err(Stopped),
         }
     }
 
@@ -105,18 +141,22 @@ impl Inserter {
     }
 }
 
-async fn attempt<R: RowOwned + RowWrite>(
+fn lost(table: &'static str, rows: usize) {
+    tracing::warn!(table, rows, "ClickHouse knew the token of rows that it does not have: inserting them again");
+    metrics::counter!("forecourt_clickhouse_lost_rows_total", "table" => table).increment(rows as u64);
+}
+
+async fn attempt<R: Recorded + RowOwned + RowWrite>(
     client: &Client,
-    table: &str,
     token: &str,
-    rows: &[R],
+    rows: &[&R],
 ) -> Result<(), ::clickhouse::error::Error> {
     let mut insert = client
-        .insert::<R>(table)
+        .insert::<R>(R::TABLE)
         .await?
-        .with_setting("insert_deduplicate", "1")
+        .with_setting("insert_deduplicate", if R::KEY.is_some() { "1" } else { "0" })
         .with_setting("insert_deduplication_token", token)
-        // A repeat reaches the targets of views too, in case the first attempt did not; they know the token themselves.
+        // For views that somebody attached: a repeat reaches them too, in case the first attempt did not.
         .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
         // The answer means that the rows are stored.
         .with_setting("async_insert", "0")
@@ -126,4 +166,18 @@ async fn attempt<R: RowOwned + RowWrite>(
         insert.write(row).await?;
     }
     insert.end().await
+}
+
+/// The keys of the rows that are there of what `lanes` have read.
+async fn look_back<R: Recorded>(
+    client: &Client,
+    columns: &str,
+    lanes: &Lanes,
+) -> Result<BTreeSet<Key>, ::clickhouse::error::Error> {
+    let ranges: Vec<String> = lanes
+        .ranges()
+        .map(|(partition, from, to)| format!("partition = {partition} AND offset >= {from} AND offset < {to}"))
+        .collect();
+    let question = format!("SELECT {columns} FROM {} WHERE {}", R::TABLE, ranges.join(" OR "));
+    Ok(client.query(&question).fetch_all::<Key>().await?.into_iter().collect())
 }

@@ -5,7 +5,7 @@ use model::{Actor, CardToken, Fact, Outcome, Payer, SoldItem};
 use serde::Serialize;
 
 use super::columns::{day, time, word};
-use super::rows::Place;
+use super::rows::{Key, Place, Recorded};
 
 pub(super) const TABLE: &str = "ledger_facts";
 
@@ -74,6 +74,16 @@ ALTER TABLE ledger_facts
     ADD COLUMN IF NOT EXISTS item_price_e4 Array(UInt64),
     ADD COLUMN IF NOT EXISTS item_amount_minor Array(Int64),
     ADD COLUMN IF NOT EXISTS item_discount_minor Array(Int64)";
+
+/// What a contract or a card bought, without reading what others did.
+pub(super) const ADD_BY_CARD: &str = "
+ALTER TABLE ledger_facts ADD PROJECTION IF NOT EXISTS by_card (
+    SELECT contract, card, at, kind, currency, amount_minor, item_product, item_qty_ml, item_amount_minor
+    ORDER BY contract, card, at
+)";
+
+/// For rows from before; goes on in the background.
+pub(super) const FILL_BY_CARD: &str = "ALTER TABLE ledger_facts MATERIALIZE PROJECTION IF EXISTS by_card";
 
 /// What was sold, line by line; what came back is below zero.
 pub(super) const CREATE_SOLD_LINES: &str = "
@@ -174,6 +184,12 @@ pub struct LedgerFactRow {
 enum Way {
     Out,
     Back,
+}
+
+impl Recorded for LedgerFactRow {
+    const TABLE: &'static str = TABLE;
+    const KEY: Option<(&'static str, fn(&Self) -> Key)> =
+        Some(("partition, offset, fact", |row| (row.partition, row.offset, row.fact)));
 }
 
 impl LedgerFactRow {

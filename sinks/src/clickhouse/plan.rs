@@ -5,8 +5,12 @@
 //! of them; then the positions move to their ends. Whoever finds a plan repeats it: the same ranges give the same rows and
 //! the same token, so that the server drops what it already has.
 //!
-//! Guarantees: the ranges of a topic never overlap and leave nothing out, whatever moment the process dies at. Relies on
-//! one recorder at a time (the consumer group sees to it) and on a server that remembers the last tokens.
+//! A server that dies may remember the token of rows that it lost: its memory of tokens and its rows are separate files. So
+//! an insert that did not simply succeed is looked back at ([`Arrival`]), and what is not there is inserted under a new name.
+//!
+//! Guarantees: the ranges of a topic never overlap and leave nothing out, whatever moment the process or the server dies
+//! at. Relies on one recorder at a time (the consumer group sees to it); a late insert of the one before finds its token
+//! taken.
 //! One batch for a topic rather than for each partition, because every insert makes a part that ClickHouse has to merge:
 //! the number of inserts must not grow with the number of partitions.
 
@@ -70,7 +74,7 @@ struct Lane {
 pub enum Step {
     /// Commit these positions; without an answer that it is stored, go no further.
     Commit(Positions),
-    /// Insert the rows of what was read, each table's under its [`Lanes::token`], until the server has them.
+    /// Insert the rows of what was read, each table's under its [`Lanes::token`], until they have arrived ([`Arrival`]).
     Insert,
 }
 
@@ -80,6 +84,61 @@ pub enum Purpose {
     /// Its rows are in ClickHouse; only the epoch is learned.
     Learn,
     Record,
+}
+
+/// How the rows of one table come to be in ClickHouse for sure.
+#[derive(Debug)]
+pub struct Arrival {
+    token: String,
+    /// How often rows were missing under a token that the server knew.
+    round: u32,
+    is_doubtful: bool,
+}
+
+/// What to do next for rows to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Insert what is known to be missing under [`Arrival::token`]; all of the rows before the first look back.
+    Insert,
+    /// Ask the server which of the rows it has.
+    LookBack,
+    Arrived,
+}
+
+impl Arrival {
+    /// `is_repeat`: an earlier run may have inserted these rows.
+    #[must_use]
+    pub fn new(token: String, is_repeat: bool) -> Self {
+        Self { token, round: 0, is_doubtful: is_repeat }
+    }
+
+    /// `ledger_facts:fuel.ledger:0:17-40`, and `…/1` for what was missing after the server had that.
+    #[must_use]
+    pub fn token(&self) -> String {
+        if self.round == 0 { self.token.clone() } else { format!("{}/{}", self.token, self.round) }
+    }
+
+    /// An attempt failed, or nobody knows how it ended.
+    pub fn failed(&mut self) -> Next {
+        self.is_doubtful = true;
+        Next::Insert
+    }
+
+    /// The server says that it has the rows.
+    pub fn acknowledged(&mut self) -> Next {
+        if self.is_doubtful { Next::LookBack } else { Next::Arrived }
+    }
+
+    /// So many rows were not there after an acknowledgement. The next name may be one that the server knows as well, from
+    /// an earlier run, so doubt remains.
+    pub fn missed(&mut self, rows: usize) -> Next {
+        if rows == 0 {
+            return Next::Arrived;
+        }
+        self.round += 1;
+        self.is_doubtful = true;
+        Next::Insert
+    }
 }
 
 impl Lanes {
@@ -194,9 +253,13 @@ impl Lanes {
     /// Names what is inserted into `table`: `ledger_facts:fuel.ledger:0:17-40,3:5-6`.
     #[must_use]
     pub fn token(&self, table: &str) -> String {
-        let ranges: Vec<String> =
-            self.moved().map(|(partition, lane)| format!("{partition}:{}-{}", lane.position, lane.next)).collect();
+        let ranges: Vec<String> = self.ranges().map(|(partition, from, to)| format!("{partition}:{from}-{to}")).collect();
         format!("{table}:{}:{}", self.topic, ranges.join(","))
+    }
+
+    /// The ranges of what was read: partition, first offset, end.
+    pub fn ranges(&self) -> impl Iterator<Item = (PartitionId, i64, i64)> + '_ {
+        self.moved().map(|(partition, lane)| (partition, lane.position, lane.next))
     }
 
     fn moved(&self) -> impl Iterator<Item = (PartitionId, &Lane)> {

@@ -5,7 +5,7 @@ use model::Reading;
 use serde::Serialize;
 
 use super::columns::time;
-use super::rows::Place;
+use super::rows::{Key, Place, Recorded};
 
 pub(super) const TABLE: &str = "readings";
 
@@ -47,6 +47,12 @@ pub struct ReadingRow {
     water_mm: Option<u32>,
     temperature_dc: Option<i32>,
     status: u8,
+}
+
+impl Recorded for ReadingRow {
+    const TABLE: &'static str = TABLE;
+    const KEY: Option<(&'static str, fn(&Self) -> Key)> =
+        Some(("partition, offset, toUInt16(0)", |row| (row.partition, row.offset, 0)));
 }
 
 impl ReadingRow {

@@ -42,6 +42,17 @@ pub struct Batch {
     pub minutes: Vec<ConsumptionMinuteRow>,
 }
 
+/// Partition and offset of a record, and the place of the row in it.
+pub(super) type Key = (i32, i64, u16);
+
+/// A row, and how it is known whether ClickHouse has it.
+pub(super) trait Recorded: 'static {
+    const TABLE: &'static str;
+    /// What tells rows apart when nobody knows whether an insert came to its end, as columns and of a row. `None`: the table
+    /// keeps one row of each of its own keys, so that inserting again does no harm and needs no token.
+    const KEY: Option<(&'static str, fn(&Self) -> Key)>;
+}
+
 impl Batch {
     /// Of all tables together.
     #[must_use]

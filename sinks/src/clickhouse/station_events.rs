@@ -5,7 +5,7 @@ use model::StationEvent;
 use serde::Serialize;
 
 use super::columns::time;
-use super::rows::Place;
+use super::rows::{Key, Place, Recorded};
 
 pub(super) const TABLE: &str = "station_events";
 
@@ -43,6 +43,12 @@ pub struct StationEventRow {
     late: u8,
     online: u8,
     json: String,
+}
+
+impl Recorded for StationEventRow {
+    const TABLE: &'static str = TABLE;
+    const KEY: Option<(&'static str, fn(&Self) -> Key)> =
+        Some(("partition, offset, toUInt16(0)", |row| (row.partition, row.offset, 0)));
 }
 
 impl StationEventRow {

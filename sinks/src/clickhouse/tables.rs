@@ -15,7 +15,7 @@ struct Step {
     statement: &'static str,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 18] = [
     Step { version: 1, name: "ledger_facts", statement: ledger_facts::CREATE },
     Step { version: 2, name: "readings", statement: readings::CREATE },
     Step { version: 3, name: "station_events", statement: station_events::CREATE },
@@ -29,6 +29,11 @@ const STEPS: [Step; 13] = [
     Step { version: 11, name: "sold_lines", statement: ledger_facts::CREATE_SOLD_LINES },
     Step { version: 12, name: "postings", statement: ledger_facts::CREATE_POSTINGS },
     Step { version: 13, name: "register_lines", statement: ledger_facts::CREATE_REGISTER },
+    Step { version: 14, name: "ledger_facts by card", statement: ledger_facts::ADD_BY_CARD },
+    Step { version: 15, name: "ledger_facts by card, older rows", statement: ledger_facts::FILL_BY_CARD },
+    Step { version: 16, name: "card_consumption_day_feed ends", statement: consumption::DROP_CARD_DAY_FEED },
+    Step { version: 17, name: "card_consumption_day as a table ends", statement: consumption::DROP_CARD_DAY },
+    Step { version: 18, name: "card_consumption_day", statement: consumption::CREATE_CARD_DAY_VIEW },
 ];
 
 const CREATE_VERSIONS: &str = "
@@ -86,7 +91,7 @@ mod tests {
     fn steps_are_numbered_in_order_and_can_be_applied_again() {
         for (place, step) in STEPS.iter().enumerate() {
             assert_eq!(usize::try_from(step.version).expect("small"), place + 1, "{}", step.name);
-            let repeats = ["IF NOT EXISTS", "MODIFY COLUMN", "MODIFY QUERY"];
+            let repeats = ["IF NOT EXISTS", "IF EXISTS", "MODIFY COLUMN", "MODIFY QUERY"];
             assert!(repeats.iter().any(|words| step.statement.contains(words)), "{}", step.name);
         }
     }

@@ -1,4 +1,5 @@
-//! A log, a consumer group and a server with its deduplication, small enough to try every order of crashes.
+//! A log, a consumer group and a server with its deduplication, small enough to try every order of crashes, of the recorder
+//! and of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,18 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The rows of the second are replaced by their key: there it cannot be asked for them, and twice is once.
 const TABLES: [&str; 2] = ["station_events", "consumption_minute"];
+
+/// How an insert ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Stored,
+    AnswerLost,
+    /// The server dies when it has noted the token, and has no rows.
+    RowsLost,
+    Refused,
+}
 
 /// One record of the model log: a takeover, or a row under an epoch.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +38,8 @@ struct World {
     /// How often each row is in each table.
     rows: BTreeMap<(&'static str, PartitionId, usize), usize>,
     inserts: usize,
+    /// Of the next inserts, the last first; then all are stored.
+    fates: Vec<Fate>,
 }
 
 impl World {
@@ -35,14 +49,18 @@ impl World {
         }
     }
 
-    fn insert(&mut self, table: &'static str, token: String, batch: &[(PartitionId, usize)]) {
-        if !self.tokens.insert(token) {
-            return;
+    /// True when the server acknowledges.
+    fn insert(&mut self, table: &'static str, token: String, rows: &[(PartitionId, usize)]) -> bool {
+        let fate = self.fates.pop().unwrap_or(Fate::Stored);
+        let is_new = table == TABLES[1] || self.tokens.insert(token);
+        if fate != Fate::Refused && is_new && fate != Fate::RowsLost {
+            self.inserts += 1;
+            for (partition, offset) in rows {
+                let times = self.rows.entry((table, *partition, *offset)).or_default();
+                *times = if table == TABLES[1] { 1 } else { *times + 1 };
+            }
         }
-        self.inserts += 1;
-        for (partition, offset) in batch {
-            *self.rows.entry((table, *partition, *offset)).or_default() += 1;
-        }
+        fate == Fate::Stored
     }
 
     /// The rows that readers of the log hold true.
@@ -140,10 +158,9 @@ impl<'a> Life<'a> {
             }
             self.world.commit(self.lanes.planned());
             for table in TABLES {
-                if !self.step() {
+                if !self.arrive(table, batch) {
                     return false;
                 }
-                self.world.insert(table, self.lanes.token(table), batch);
             }
         }
         if !self.step() {
@@ -151,6 +168,29 @@ impl<'a> Life<'a> {
         }
         self.world.commit(self.lanes.delivered());
         self.lanes.advance();
+        true
+    }
+
+    /// Until the rows are there; false when the process died before.
+    fn arrive(&mut self, table: &'static str, batch: &[(PartitionId, usize)]) -> bool {
+        let mut arrival = Arrival::new(self.lanes.token(table), self.lanes.is_repeating());
+        let mut missing = batch.to_vec();
+        let mut next = Next::Insert;
+        while next != Next::Arrived {
+            if !self.step() {
+                return false;
+            }
+            next = match next {
+                Next::Insert if !self.world.insert(table, arrival.token(), &missing) => arrival.failed(),
+                Next::Insert if table == TABLES[1] => Next::Arrived,
+                Next::Insert => arrival.acknowledged(),
+                Next::LookBack | Next::Arrived => {
+                    let rows = &self.world.rows;
+                    missing.retain(|(partition, offset)| !rows.contains_key(&(table, *partition, *offset)));
+                    arrival.missed(missing.len())
+                }
+            };
+        }
         true
     }
 
@@ -181,14 +221,20 @@ fn log() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![4 => Just(Fate::Stored), 1 => Just(Fate::AnswerLost), 1 => Just(Fate::RowsLost), 1 => Just(Fate::Refused)]
+}
+
 proptest! {
     #[test]
-    fn every_true_row_is_recorded_once_whenever_the_process_dies(
+    fn every_true_row_is_recorded_once_whenever_the_process_or_the_server_dies(
+        fates in proptest::collection::vec(fate(), 0..40),
         logs in proptest::collection::vec(log(), 1..4),
-        lives in proptest::collection::vec((0..12_usize, proptest::collection::vec(1..12_u8, 0..5)), 0..12),
+        lives in proptest::collection::vec((0..18_usize, proptest::collection::vec(1..12_u8, 0..5)), 0..12),
     ) {
         let mut world = World {
             log: logs.into_iter().zip(0..).map(|(log, partition)| (PartitionId(partition), log)).collect(),
+            fates,
             ..World::default()
         };
         for (steps, batches) in lives {
