@@ -9,7 +9,7 @@ use crate::report::Row;
 use crate::stage::{Plan, Stage};
 
 /// Right, an hour ahead, an hour behind, right: time jumps forward, back by two hours, and forward again. Ten seconds short of
-/// the hour ahead: from the hour on, Kafka takes no record (`message.timestamp.after.max.ms`).
+/// the hour ahead, since a broker may refuse records from beyond it (`message.timestamp.after.max.ms`).
 pub(crate) fn clock() -> Result<Row, LeftOut> {
     let mut stage = Stage::raise(&Plan::new("clock", 70))?;
     let library = wrong_clock(stage.folder.path())?;
