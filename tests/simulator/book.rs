@@ -67,7 +67,10 @@ impl Book {
                 }
             }
             Fact::Voided { auth_code, .. } | Fact::Reversed { auth_code, .. } | Fact::HoldExpired { auth_code, .. } => {
-                self.taken.remove(auth_code);
+                // What is completed late counts on the day of its authorization all the same.
+                if let Some(known) = self.taken.get_mut(auth_code) {
+                    known.ml = 0;
+                }
             }
             _ => {}
         }
