@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sinks::clickhouse::{Config, Status};
+use sinks::clickhouse::{Config, Phase, Status};
 use sinks::{Recorder, publish, topics};
 use tokio::sync::watch;
 
@@ -52,6 +52,19 @@ fn config(log: &LogSettings) -> Config {
 
 fn client(log: &LogSettings) -> Client {
     Client::default().with_url(env("FORECOURT_TEST_CLICKHOUSE")).with_database(&log.topic_prefix)
+}
+
+/// Waits until every topic is in such a phase.
+async fn all(status: &Status, wanted: impl Fn(&Phase) -> bool) {
+    let began = Instant::now();
+    loop {
+        let topics = status.snapshot();
+        if topics.values().all(|topic| wanted(&topic.phase)) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{topics:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn text(log: &LogSettings, query: &str) -> Result<String, clickhouse::error::Error> {
@@ -281,6 +294,14 @@ async fn what_is_recorded_reads_back() {
     assert_eq!(positions, [4, 1, 3], "ledger, readings, station events");
     assert!(status.is_healthy());
 
+    let (end_second, again) = watch::channel(false);
+    let second_status = Status::default();
+    let second = tokio::spawn(sinks::clickhouse::run(config(&log), second_status.clone(), again));
+    all(&status, |phase| matches!(phase, Phase::StandingBy(_))).await;
+    all(&second_status, |phase| *phase == Phase::Recording).await;
+    end_second.send_replace(true);
+    second.await.expect("ends").expect("in good order");
+    all(&status, |phase| *phase == Phase::Recording).await;
     stop.send_replace(true);
     running.await.expect("ends").expect("in good order");
 }

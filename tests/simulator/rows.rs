@@ -67,6 +67,7 @@ impl Rows {
         }
         let session = self.session.get_or_insert_with(|| Session::begin(around, who));
         let (busy, end) = session.step(around, who)?;
+        self.was_replaced &= session.lanes.is_none();
         match end {
             None => return Ok(busy),
             Some(End::Replaced) => {

@@ -3,7 +3,8 @@
 //! The group has one member with a fixed instance id. A process that joins under this id takes its place at once, without
 //! waiting for the session of a dead one to end, and the group refuses every later commit of the one before: it cannot
 //! plan any more, so a pause of any length does no harm. A process of another name joins only when the group has no
-//! member; until then it stands by, and so does one that was replaced.
+//! member; until then it stands by, and so does one that was replaced. (Kafka tells under which client id a place was first
+//! taken, not who has it now: who was replaced cannot know the other from itself, and waits for any member to go.)
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,7 +72,7 @@ impl ConsumerContext for Member {
 pub(super) struct Identity {
     name: String,
     client_id: String,
-    /// Somebody took our place: whoever it is keeps it.
+    /// Somebody took our place, and keeps it.
     pub(super) was_replaced: bool,
 }
 
@@ -85,7 +86,7 @@ impl Identity {
 
     /// Whether we leave the place to this member.
     fn yields_to(&self, member: &str) -> bool {
-        member != self.client_id && (self.was_replaced || !member.starts_with(&self.name))
+        self.was_replaced || !member.starts_with(&self.name)
     }
 
     /// The member for whom we stand by; `None` when the place is ours to take.
@@ -139,6 +140,6 @@ mod tests {
         assert!(!own.yields_to("forecourt-recorder:a:1-1"), "who had our name is dead, or will be replaced");
         assert!(own.yields_to("forecourt-recorder:b:1-1"));
         own.was_replaced = true;
-        assert!(own.yields_to("forecourt-recorder:a:1-1"), "who replaced us is alive");
+        assert!(own.yields_to(&own.client_id), "whoever has the place is alive, under the name that we gave it");
     }
 }

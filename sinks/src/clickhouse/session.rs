@@ -57,7 +57,7 @@ pub(super) fn record(
     let mut identity = Identity::of(&config.instance);
     while !*stop.borrow() {
         let began = Instant::now();
-        match session(source, config, status, stop, runtime, &identity) {
+        match session(source, config, status, stop, runtime, &mut identity) {
             Ok(End::Stopped) => break,
             Ok(End::StandsBy(holder)) => {
                 status.change(topic, |topic| topic.phase = Phase::StandingBy(holder));
@@ -95,13 +95,16 @@ fn session(
     status: &Status,
     stop: &watch::Receiver<bool>,
     runtime: &Handle,
-    identity: &Identity,
+    identity: &mut Identity,
 ) -> Result<End, Error> {
     if let Some(holder) = identity.holder(&config.log, &group(source, config))? {
         return Ok(End::StandsBy(holder));
     }
     match Session::open(source, config, status, stop, runtime, identity)? {
-        Some(mut session) => session.record(),
+        Some(mut session) => {
+            identity.was_replaced = false;
+            session.record()
+        }
         None => Ok(End::Stopped),
     }
 }
