@@ -482,26 +482,3 @@ pub(super) fn unknown(
     }
     decided
 }
-#[test]
-fn sizes() {
-    use std::mem::size_of;
-    println!(
-        "request {} done {} decided {} answer {} change {} purchase {} card {} counter {} contract {} figure {} applied {} line {} lines {} fact {} transaction {} outcome {}",
-        size_of::<(i64, Request)>(),
-        size_of::<Done>(),
-        size_of::<super::answers::Decided>(),
-        size_of::<super::answers::Answer>(),
-        size_of::<Change>(),
-        size_of::<super::state::Purchase>(),
-        size_of::<Card>(),
-        size_of::<super::usage::Counter>(),
-        size_of::<super::state::Contract>(),
-        size_of::<Figure>(),
-        size_of::<super::decide::Applied>(),
-        size_of::<super::lines::Line>(),
-        size_of::<super::lines::Lines>(),
-        size_of::<Fact>(),
-        size_of::<Transaction>(),
-        size_of::<Outcome>()
-    );
-}
