@@ -5,7 +5,7 @@ CARGO ?= cargo
 DEMO_FLAGS ?=
 SEEDS ?= 10000
 
-.PHONY: help demo test sim mutants chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
+.PHONY: help demo test sim mutants recovery chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: prerequisites test-tools engines web browser-tools ## Pass all tests, agai
 chaos: prerequisites chaos-tools engines web ## Break everything under load and count what is lost or doubled (an hour; CHAOS=sigstop for some scenes)
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --test chaos -- --ignored --nocapture
+
+recovery: prerequisites test-tools engines web ## Measure starts from snapshots, and decisions beside snapshots and outages (half an hour)
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(CARGO) test --release --locked --test recovery -- --ignored --nocapture --test-threads=1
 
 mutants: prerequisites web ## Put known bugs into the program, one by one, and tell which tests notice (an hour)
 	@tests/mutants/run $(MUTANTS)

@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod gauges;
 pub(crate) mod journal;
 pub(crate) mod light;
+pub(crate) mod phases;
 pub(crate) mod readings;
 pub(crate) mod report;
 pub(crate) mod rows;

@@ -18,6 +18,7 @@ use load::fleet::Fleet;
 use load::floor::{Echoes, Floor, FloorPlan, Sizes};
 use load::gauges;
 use load::journal::{Journal, Line};
+use load::phases;
 use load::report;
 use load::step::{Measured, Plan, Targets, hold};
 use load::verify::{Check, check};
@@ -55,6 +56,8 @@ enum Work {
     },
     /// Publish numbered tank readings, through faults of the broker, and write down which were acknowledged
     Gauges(gauges::Options),
+    /// Tell the latencies of a run by what went on meanwhile
+    Phases(phases::Options),
 }
 
 #[derive(Args, Clone)]
@@ -149,6 +152,9 @@ struct Run {
     /// Write the result into this file as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write each measured decision into this file: when it was due, and how much later it came; for `phases`
+    #[arg(long)]
+    samples: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -240,6 +246,10 @@ fn work() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Work::Run(run) => self::run(&run, &runtime),
         Work::Sustain(sustain) => self::sustain(&sustain, &runtime),
+        Work::Phases(options) => {
+            print!("{}", phases::table(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Work::Gauges(options) => Ok(code(runtime.block_on(gauges::publish(&options))?)),
         Work::Verify { target, since, acknowledged, wait, json } => {
             let (figures, violations) = check(
@@ -315,6 +325,9 @@ fn run(run: &Run, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode>
     print!("{}", report::text(&measured, floor.as_ref()));
     if let Some(path) = &run.json {
         write_json(path, &report::json(&measured, floor.as_ref()))?;
+    }
+    if let Some(path) = &run.samples {
+        phases::write(path, &measured.book.samples)?;
     }
     let (_, missing, doubled) = report::counts(&measured);
     Ok(code(missing == 0 && doubled == 0))

@@ -14,6 +14,9 @@ use serde_json::Value;
 /// The longest that a start may take, with Kafka's first format, a cold disk, a long ledger and a busy machine.
 const READY_MAX: Duration = Duration::from_secs(240);
 
+/// So that tests start from them.
+const SNAPSHOTS_OFTEN: &str = "every = \"5s\"\n";
+
 /// Where a Forecourt finds what its engines' host does not tell.
 #[derive(Clone, Copy)]
 pub(crate) struct Servers {
@@ -74,14 +77,39 @@ impl Instance {
 
     /// As [`Self::beside`], with ClickHouse reached at a port of the caller's choice, and not started yet.
     pub(crate) fn among(engines: &Self, data: &Path, prefix: &str, servers: Servers) -> Self {
+        Self::configured(engines, data, prefix, servers, None, SNAPSHOTS_OFTEN)
+    }
+
+    /// One of several processes beside `engines` that share the partitions of `prefix`; not started yet.
+    pub(crate) fn member(engines: &Self, data: &Path, prefix: &str, name: &str) -> Self {
+        let servers = Servers { mqtt: engines.mqtt, clickhouse: engines.clickhouse };
+        Self::configured(engines, data, prefix, servers, Some(name), SNAPSHOTS_OFTEN)
+    }
+
+    /// Not started yet. `snapshots` are lines of its section of the configuration.
+    pub(crate) fn configured(
+        engines: &Self,
+        data: &Path,
+        prefix: &str,
+        servers: Servers,
+        member: Option<&str>,
+        snapshots: &str,
+    ) -> Self {
         let [page, ..] = free_ports();
+        let name = format!("{prefix}-{}", member.map_or_else(|| page.to_string(), str::to_owned));
+        let (client_id, process, shared) = match member {
+            Some(member) => {
+                (&name, format!("[process]\nname = \"{member}\"\n"), format!("shared_group = \"{prefix}\"\n"))
+            }
+            None => (&prefix.to_owned(), String::new(), String::new()),
+        };
         let Servers { mqtt, clickhouse } = servers;
-        let name = format!("{prefix}-{page}");
         let file = data.join(format!("{name}.toml"));
         let text = format!(
-            "[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n[mqtt]\nport = {mqtt}\nclient_id = \"{prefix}\"\n\
-             [clickhouse]\nurl = \"http://127.0.0.1:{clickhouse}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
-             [snapshots]\nstore = \"{}\"\nevery = \"5s\"\n",
+            "{process}[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n\
+             [mqtt]\nport = {mqtt}\nclient_id = \"{client_id}\"\n{shared}\
+             [clickhouse]\nurl = \"http://127.0.0.1:{clickhouse}\"\ndatabase = \"{prefix}\"\n\
+             [dashboards]\nlisten = \"127.0.0.1:{page}\"\n[snapshots]\nstore = \"{}\"\n{snapshots}",
             engines.broker(),
             data.join("snapshots").display()
         );
@@ -95,34 +123,6 @@ impl Instance {
             mqtt,
             clickhouse: engines.clickhouse,
             log: data.join(format!("{name}.log")),
-            prefix: prefix.to_owned(),
-        }
-    }
-
-    /// One of several processes beside `engines` that share the partitions of `prefix`; not started yet.
-    pub(crate) fn member(engines: &Self, data: &Path, prefix: &str, name: &str) -> Self {
-        let [page, ..] = free_ports();
-        let file = data.join(format!("{prefix}-{name}.toml"));
-        let text = format!(
-            "[process]\nname = \"{name}\"\n[kafka]\nbootstrap = \"{}\"\ntopic_prefix = \"{prefix}\"\npartitions = 4\n\
-             [mqtt]\nport = {}\nclient_id = \"{prefix}-{name}\"\nshared_group = \"{prefix}\"\n\
-             [clickhouse]\nurl = \"http://127.0.0.1:{}\"\ndatabase = \"{prefix}\"\n[dashboards]\nlisten = \"127.0.0.1:{page}\"\n\
-             [snapshots]\nstore = \"{}\"\nevery = \"5s\"\n",
-            engines.broker(),
-            engines.mqtt,
-            engines.clickhouse,
-            data.join("snapshots").display()
-        );
-        std::fs::write(&file, text).expect("a configuration file");
-        Self {
-            child: None,
-            arguments: vec!["serve".into(), "--config".into(), file.display().to_string()],
-            environment: Vec::new(),
-            page,
-            kafka: engines.kafka,
-            mqtt: engines.mqtt,
-            clickhouse: engines.clickhouse,
-            log: data.join(format!("{prefix}-{name}.log")),
             prefix: prefix.to_owned(),
         }
     }
@@ -286,6 +286,13 @@ impl Instance {
         let output =
             run("kcat", &["-C", "-b", &self.broker(), "-t", topic, "-o", "beginning", "-e", "-q", "-f", format]);
         assert!(output.status.success(), "kcat -C -t {topic}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// The values of the last few messages of each partition.
+    pub(crate) fn consume_last(&self, topic: &str, messages: u32) -> Vec<String> {
+        let from = format!("-{messages}");
+        let output = run("kcat", &["-C", "-b", &self.broker(), "-t", topic, "-o", &from, "-e", "-q"]);
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 

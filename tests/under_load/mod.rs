@@ -170,7 +170,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// The load client, built beside the binary.
-fn loadtest() -> PathBuf {
+pub(crate) fn loadtest() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_forecourt")).with_file_name("forecourt-loadtest");
     assert!(path.exists(), "{} is not built: cargo build --workspace", path.display());
     path

@@ -38,6 +38,8 @@ pub(crate) struct Book {
     pub(crate) last_at: Option<Instant>,
     /// The longest time between two first decisions.
     pub(crate) longest_silence: Duration,
+    /// By measured decision: when its message was due, in microseconds since 1970, and how much later it was decided.
+    pub(crate) samples: Vec<(i64, u32)>,
     /// The ledger record of one of the decisions.
     pub(crate) sample: Option<Vec<u8>>,
 }
@@ -55,6 +57,7 @@ impl Shared {
             decided_messages: 0,
             last_at: None,
             longest_silence: Duration::ZERO,
+            samples: Vec::new(),
             sample: None,
         })))
     }
@@ -120,6 +123,7 @@ impl Book {
         self.decided_messages += later.decided_messages;
         self.last_at = later.last_at.or(self.last_at);
         self.longest_silence = self.longest_silence.max(later.longest_silence);
+        self.samples.extend(later.samples);
         self.sample = self.sample.take().or(later.sample);
         Ok(())
     }
@@ -177,7 +181,9 @@ impl Book {
             positions.push((offset, n));
         }
         if schedule.measured(n) {
-            record(&mut self.latency, schedule.since_due(n, at));
+            let latency = schedule.since_due(n, at);
+            record(&mut self.latency, latency);
+            self.samples.push((schedule.due_us(n), u32::try_from(latency.as_micros()).unwrap_or(u32::MAX)));
         }
     }
 }

@@ -183,7 +183,7 @@ fn millis(us: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn exact(value: u64) -> f64 {
+pub(crate) fn exact(value: u64) -> f64 {
     value as f64
 }
 

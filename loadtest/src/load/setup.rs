@@ -14,6 +14,7 @@ use super::now_us;
 use super::traffic::Traffic;
 use loadtest::kafka::{Reader, Sender, TailFence};
 
+/// Without any answer.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Orders without an answer at a time.
 const UNANSWERED_MAX: usize = 4_000;
@@ -36,7 +37,7 @@ pub(crate) fn open(fleet: &Fleet, log: &LogSettings, sender: &Sender, journal: &
     journal.flush()?;
     let mut open: HashMap<&str, usize> =
         orders.iter().enumerate().map(|(index, order)| (order.idem.as_str(), index)).collect();
-    let (mut next, mut last_answer) = (0, Instant::now());
+    let (mut next, mut last_answer, mut asked_again) = (0, Instant::now(), Instant::now());
     while !open.is_empty() {
         while next < orders.len() && next + open.len() < orders.len() + UNANSWERED_MAX {
             let contract = orders[next].contract.as_str();
@@ -58,16 +59,16 @@ pub(crate) fn open(fleet: &Fleet, log: &LogSettings, sender: &Sender, journal: &
         }
         if heard {
             last_answer = Instant::now();
-        } else if next == orders.len() && last_answer.elapsed() > ASK_AGAIN {
+        } else if next == orders.len() && last_answer.max(asked_again).elapsed() > ASK_AGAIN {
             // Perhaps a server is being restarted: the same orders again, with the same keys.
             for index in open.values() {
                 let contract = orders[*index].contract.as_str();
                 sender.send_waiting(&topic, log.partition_of(contract).0, contract, payloads[*index].as_bytes())?;
             }
-            last_answer = Instant::now();
+            asked_again = Instant::now();
         }
         ensure!(
-            begun.elapsed() < PATIENCE,
+            last_answer.elapsed() < PATIENCE,
             "{} of {} set-up orders have no answer: is Forecourt running?",
             open.len(),
             orders.len()

@@ -224,6 +224,7 @@ fn empty_book() -> anyhow::Result<Book> {
         decided_messages: 0,
         last_at: None,
         longest_silence: Duration::ZERO,
+        samples: Vec::new(),
         sample: None,
     })
 }

@@ -1,0 +1,205 @@
+//! What recovery costs, as figures: how soon the first right decision comes after kill -9, and what decisions feel of snapshots
+//! and of a ClickHouse that is away. Not part of the tests: `make recovery` prints the figures of the machine that it runs on.
+//!
+//! `RECOVERY_CARDS` sets how many cards (1,000,000), `RECOVERY_RATE` how many transactions a second beside the faults (1,000).
+
+mod instance;
+mod under_load;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use instance::{Instance, Servers, eventually, now_us, run};
+use under_load::{loadtest, setting};
+
+const PREFIX: &str = "recovery";
+const NEVER: &str = "every = \"1000h\"\nafter_records = 1000000000\n";
+
+fn forecourt(engines: &Instance, folder: &Path, snapshots: &str) -> Instance {
+    let servers = Servers { mqtt: engines.mqtt, clickhouse: engines.clickhouse };
+    let mut forecourt = Instance::configured(engines, folder, PREFIX, servers, None, snapshots);
+    forecourt.launch();
+    forecourt.wait_ready();
+    forecourt
+}
+
+/// A run of the load client, to its end.
+fn load(engines: &Instance, forecourt: &Instance, more: &[&str]) -> String {
+    let mut arguments = vec!["run", "--topic-prefix", PREFIX, "--database", PREFIX, "--warmup", "2", "--drain", "120"];
+    let (broker, url) = (engines.broker(), forecourt.url(""));
+    let clickhouse = format!("http://127.0.0.1:{}", engines.clickhouse);
+    arguments.extend(["--bootstrap", &broker, "--url", &url, "--clickhouse", &clickhouse, "--readings-per-s", "0"]);
+    arguments.extend(more);
+    let output = run(&loadtest().display().to_string(), &arguments);
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+    assert!(output.status.success(), "{said}\n{}", forecourt.log_tail());
+    said
+}
+
+/// kill -9, start, and the time until the answer to a question that was asked meanwhile stands in the ledger.
+fn first_answer(forecourt: &mut Instance, card: &str) -> Duration {
+    let idem = format!("recovery-{}", now_us());
+    forecourt.kill();
+    let ledger = forecourt.topic("ledger");
+    let mut tail = Command::new("kcat")
+        .args(["-C", "-b", &forecourt.broker(), "-t", &ledger, "-o", "end", "-q", "-u"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("kcat starts");
+    let mut question = instance::sale(&idem, card, 1_000);
+    question["kind"] = "balance".into();
+    question["currency"] = "RUB".into();
+    question["items"] = serde_json::json!([]);
+    std::thread::sleep(Duration::from_secs(2));
+    forecourt.produce(&forecourt.topic("transactions"), card, &[question.to_string()]);
+    let started = Instant::now();
+    forecourt.launch();
+    let lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let answer = lines.map_while(Result::ok).find(|line| line.contains(&idem)).expect("an answer");
+    let took = started.elapsed();
+    let _ = (tail.kill(), tail.wait());
+    assert!(answer.contains("\"balance\""), "not an answer of a known card: {answer}");
+    assert!(!answer.contains("card_unknown") && !answer.contains("CARD_UNKNOWN"), "the card was forgotten: {answer}");
+    forecourt.wait_ready();
+    took
+}
+
+fn last_answers(what: &str, forecourt: &mut Instance, card: &str) {
+    let mut times: Vec<Duration> = (0..3).map(|_| first_answer(forecourt, card)).collect();
+    times.sort_unstable();
+    let tails: Vec<String> =
+        read_lines(&forecourt.log).into_iter().rev().filter(|line| line.contains("tail")).collect();
+    println!("{what}: first answer {:.2} s after exec (of {times:.2?})", times[1].as_secs_f64());
+    tails.iter().take(4).for_each(|line| println!("    {}", line.split("forecourt::").last().unwrap_or(line)));
+}
+
+fn read_lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "measures; takes a quarter of an hour: make recovery"]
+fn a_start_from_a_snapshot_and_its_tail() {
+    let cards = setting("RECOVERY_CARDS", 1_000_000);
+    let folder = tempfile::tempdir().expect("a folder");
+    let engines = Instance::embedded(folder.path());
+    let mut forecourt = forecourt(&engines, folder.path(), NEVER);
+    let (cards, contracts) = (cards.to_string(), (cards / 20).to_string());
+    let fleet = ["--run-id", "fleet", "--cards", &cards, "--contracts", &contracts];
+    let traffic = |rate: &'static str, seconds: &'static str| {
+        let rest = ["--without", "clickhouse,mqtt,websocket", "--transactions-per-s", rate, "--seconds", seconds];
+        [&fleet[..], &rest[..]].concat()
+    };
+    println!("{}", load(&engines, &forecourt, &traffic("1000", "20")));
+    let config = forecourt.arguments[2].clone();
+    let card = eventually("a card", Duration::from_secs(60), || {
+        let lines = forecourt.consume_last(&forecourt.topic("cards"), 1);
+        let entry: serde_json::Value = serde_json::from_str(lines.first()?).ok()?;
+        entry["card"].as_str().map(str::to_owned)
+    });
+    let rebuilt = Instant::now();
+    let output = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "rebuild", "--config", &config]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("snapshots made anew from the ledger in {:.1} s", rebuilt.elapsed().as_secs_f64());
+    let listed = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "list", "--config", &config]);
+    println!("{}", String::from_utf8_lossy(&listed.stdout));
+    last_answers(&format!("{cards} cards, no tail"), &mut forecourt, &card);
+    for tail in ["20,000", "100,000", "200,000"] {
+        let seconds = match tail {
+            "20,000" => "8",
+            "100,000" => "38",
+            _ => "48",
+        };
+        load(&engines, &forecourt, &traffic("2000", seconds));
+        last_answers(&format!("{cards} cards, about {tail} records more"), &mut forecourt, &card);
+    }
+}
+
+#[test]
+#[ignore = "measures; takes five minutes: make recovery"]
+fn decisions_while_snapshots_are_taken_and_while_clickhouse_is_away() {
+    let rate = setting("RECOVERY_RATE", 1_000).to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let engines = Instance::embedded(folder.path());
+    let forecourt = forecourt(&engines, folder.path(), "every = \"25s\"\n");
+    let samples = folder.path().join("samples.csv").display().to_string();
+    // While the JVM translates what it finds busy, it takes a quarter of two cores from everything else.
+    let fleet =
+        ["--run-id", "fleet", "--cards", "100000", "--contracts", "5000", "--without", "clickhouse,mqtt,websocket"];
+    load(&engines, &forecourt, &[&fleet[..], &["--transactions-per-s", "3000", "--seconds", "45"]].concat());
+    let (now_ms, wait) = (|| now_us() / 1_000, |seconds| std::thread::sleep(Duration::from_secs(seconds)));
+    let more = [&fleet[..], &["--transactions-per-s", &rate, "--seconds", "240", "--samples", &samples]].concat();
+    let (said, [begun, away, back, caught_up, ended]) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&engines, &forecourt, &more));
+        // Its contracts are open already, and it asks about the cards.
+        wait(10);
+        let begun = now_ms();
+        wait(90);
+        let clickhouse = engines.engine("clickhouse").expect("it runs").to_string();
+        assert!(run("kill", &["-STOP", &clickhouse]).status.success());
+        let away = now_ms();
+        wait(60);
+        assert!(run("kill", &["-CONT", &clickhouse]).status.success());
+        let back = now_ms();
+        eventually("rows caught up", Duration::from_secs(80), || {
+            let metrics = forecourt.get_any("/metrics");
+            let lag = metrics.lines().filter(|line| line.starts_with("forecourt_clickhouse_lag{"));
+            let lag: f64 = lag.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+            (lag < 4_000.0).then_some(())
+        });
+        let caught_up = now_ms();
+        let said = load.join().expect("the load");
+        (said, [begun, away, back, caught_up, now_ms()])
+    });
+    println!("{said}");
+    println!(
+        "ClickHouse was stopped for {} s and caught up in {:.1} s",
+        (back - away) / 1000,
+        (caught_up - back) as f64 / 1e3
+    );
+    let mut phases = vec![];
+    let mut phase = |name: &str, from: u64, to: u64| {
+        if to > from {
+            phases.extend(["--phase".to_owned(), format!("{name}={from}..{to}")]);
+        }
+    };
+    // Snapshots of the four partitions come one after the other; what lies between them is quiet.
+    let mut quiet_from = begun;
+    let mut taken = Vec::new();
+    for (from, to) in snapshots(&forecourt.log) {
+        taken.push((from, to));
+        if from > begun && from < away {
+            phase("quiet", quiet_from, from);
+            quiet_from = quiet_from.max(to);
+        }
+    }
+    phase("quiet", quiet_from, away);
+    taken
+        .iter()
+        .filter(|(from, to)| *from > begun && *to < away)
+        .for_each(|(from, to)| phase("a snapshot", *from, *to));
+    phase("ClickHouse is away", away, back);
+    phase("it catches up", back, caught_up);
+    phase("afterwards", caught_up, ended);
+    let mut arguments = vec!["phases".to_owned(), "--samples".to_owned(), samples];
+    arguments.extend(phases);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = run(&loadtest().display().to_string(), &arguments);
+    print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+/// When snapshots were under way, in milliseconds since 1970: from the lines that say that one is stored.
+fn snapshots(log: &Path) -> Vec<(u64, u64)> {
+    let told = |line: &String| {
+        let seconds: f64 = line.split("secs=").nth(1)?.split_whitespace().next()?.trim_matches('"').parse().ok()?;
+        let at = line.split_whitespace().next()?;
+        let stored = run("date", &["-u", "-d", at, "+%s%3N"]);
+        let stored: u64 = String::from_utf8_lossy(&stored.stdout).trim().parse().ok()?;
+        let took = Duration::from_secs_f64(seconds).as_millis();
+        Some((stored - u64::try_from(took).ok()?, stored))
+    };
+    read_lines(log).iter().filter(|line| line.contains("snapshot stored")).filter_map(told).collect()
+}
