@@ -239,7 +239,7 @@ impl Instance {
     /// Sends lines to a topic with kcat. Lines of one key stay in order.
     pub(crate) fn produce(&self, topic: &str, key: &str, lines: &[String]) {
         let mut child = Command::new("kcat")
-            .args(["-P", "-b", &self.broker(), "-t", topic, "-k", key])
+            .args(["-P", "-b", &self.broker(), "-X", "topic.partitioner=murmur2_random", "-t", topic, "-k", key])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
