@@ -1,7 +1,8 @@
 //! What recovery costs, as figures: how soon the first right decision comes after kill -9, and what decisions feel of snapshots
 //! and of a ClickHouse that is away. Not part of the tests: `make recovery` prints the figures of the machine that it runs on.
 //!
-//! `RECOVERY_CARDS` sets how many cards (1,000,000), `RECOVERY_RATE` how many transactions a second beside the faults (1,000).
+//! `RECOVERY_CARDS` sets how many cards (1,000,000), `RECOVERY_TAIL` the longest tail (200,000), `RECOVERY_RATE` how many
+//! transactions a second beside the faults (1,000).
 
 mod instance;
 mod under_load;
@@ -117,6 +118,10 @@ fn read_lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+fn traffic<'a>(rate: &'a str, seconds: &'a str) -> [&'a str; 6] {
+    ["--without", "clickhouse,mqtt,websocket", "--transactions-per-s", rate, "--seconds", seconds]
+}
+
 #[test]
 #[ignore = "measures; takes a quarter of an hour: make recovery"]
 fn a_start_from_a_snapshot_and_its_tail() {
@@ -125,12 +130,9 @@ fn a_start_from_a_snapshot_and_its_tail() {
     let engines = Instance::embedded(folder.path());
     let mut forecourt = forecourt(&engines, folder.path(), NEVER);
     let (cards, contracts) = (cards.to_string(), (cards / 20).to_string());
-    let fleet = ["--run-id", "fleet", "--cards", &cards, "--contracts", &contracts];
-    let traffic = |rate: &'static str, seconds: &'static str| {
-        let rest = ["--without", "clickhouse,mqtt,websocket", "--transactions-per-s", rate, "--seconds", seconds];
-        [&fleet[..], &rest[..]].concat()
-    };
-    println!("{}", load(&engines, &forecourt, &traffic("1000", "20")));
+    let longest = setting("RECOVERY_TAIL", 200_000);
+    let fleet = ["--cards", &cards, "--contracts", &contracts];
+    println!("{}", load(&engines, &forecourt, &[&fleet[..], &traffic("1000", "20")[..]].concat()));
     let config = forecourt.arguments[2].clone();
     let known = eventually("a card", Duration::from_secs(60), || {
         let lines = forecourt.consume_last(&forecourt.topic("cards"), 1);
@@ -145,14 +147,12 @@ fn a_start_from_a_snapshot_and_its_tail() {
     let listed = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "list", "--config", &config]);
     println!("{}", String::from_utf8_lossy(&listed.stdout));
     tell_first_answers(&format!("{cards} cards, no tail"), &mut forecourt, &known);
-    for tail in ["20,000", "100,000", "200,000"] {
-        let seconds = match tail {
-            "20,000" => "8",
-            "100,000" => "38",
-            _ => "48",
-        };
-        load(&engines, &forecourt, &traffic("2000", seconds));
-        tell_first_answers(&format!("{cards} cards, about {tail} records more"), &mut forecourt, &known);
+    let mut behind = 0;
+    for tail in [20_000, 100_000, 200_000].into_iter().filter(|tail| *tail <= longest) {
+        let seconds = ((tail - behind) / 2_000).to_string();
+        load(&engines, &forecourt, &traffic("2000", &seconds));
+        behind = tail;
+        tell_first_answers(&format!("{cards} cards, {tail} transactions more"), &mut forecourt, &known);
     }
 }
 
@@ -165,21 +165,20 @@ fn decisions_while_snapshots_are_taken_and_while_clickhouse_is_away() {
     let forecourt = forecourt(&engines, folder.path(), "every = \"25s\"\n");
     let samples = folder.path().join("samples.csv").display().to_string();
     // While the JVM translates what it finds busy, it takes a quarter of two cores from everything else.
-    let fleet =
-        ["--run-id", "fleet", "--cards", "100000", "--contracts", "5000", "--without", "clickhouse,mqtt,websocket"];
-    load(&engines, &forecourt, &[&fleet[..], &["--transactions-per-s", "3000", "--seconds", "45"]].concat());
+    let fleet = ["--cards", "100000", "--contracts", "5000", "--without", "clickhouse,mqtt,websocket"];
+    load(&engines, &forecourt, &[&fleet[..], &["--transactions-per-s", "3000", "--seconds", "30"]].concat());
     let (now_ms, wait) = (|| now_us() / 1_000, |seconds| std::thread::sleep(Duration::from_secs(seconds)));
-    let more = [&fleet[..], &["--transactions-per-s", &rate, "--seconds", "240", "--samples", &samples]].concat();
+    let more = [&fleet[..], &["--transactions-per-s", &rate, "--seconds", "190", "--samples", &samples]].concat();
     let (said, [begun, away, back, caught_up, ended]) = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(&engines, &forecourt, &more));
-        // Its contracts are open already, and it asks about the cards.
-        wait(10);
+        // Its contracts and cards are opened first.
+        wait(40);
         let begun = now_ms();
-        wait(90);
+        wait(80);
         let clickhouse = engines.engine("clickhouse").expect("it runs").to_string();
         assert!(run("kill", &["-STOP", &clickhouse]).status.success());
         let away = now_ms();
-        wait(60);
+        wait(40);
         assert!(run("kill", &["-CONT", &clickhouse]).status.success());
         let back = now_ms();
         eventually("rows caught up", Duration::from_secs(80), || {
