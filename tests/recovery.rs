@@ -141,10 +141,10 @@ fn a_start_from_a_snapshot_and_its_tail() {
         Some(Known { card: text("card")?, contract: text("contract")? })
     });
     let rebuilt = Instant::now();
-    let output = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "rebuild", "--config", &config]);
+    let output = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "--config", &config, "rebuild"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     println!("snapshots made anew from the ledger in {:.1} s", rebuilt.elapsed().as_secs_f64());
-    let listed = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "list", "--config", &config]);
+    let listed = run(env!("CARGO_BIN_EXE_forecourt"), &["snapshot", "--config", &config, "list"]);
     println!("{}", String::from_utf8_lossy(&listed.stdout));
     tell_first_answers(&format!("{cards} cards, no tail"), &mut forecourt, &known);
     let mut behind = 0;
