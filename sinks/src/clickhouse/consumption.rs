@@ -5,7 +5,7 @@ use model::Minute;
 use serde::Serialize;
 
 use super::columns::seconds;
-use super::rows::{Key, Recorded};
+use super::rows::{Keyed, Recorded};
 
 pub(super) const TABLE: &str = "consumption_minute";
 
@@ -128,7 +128,7 @@ pub struct ConsumptionMinuteRow {
 
 impl Recorded for ConsumptionMinuteRow {
     const TABLE: &'static str = TABLE;
-    const KEY: Option<(&'static str, fn(&Self) -> Key)> = None;
+    const KEY: Option<Keyed<Self>> = None;
 }
 
 impl ConsumptionMinuteRow {

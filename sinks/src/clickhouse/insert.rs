@@ -76,9 +76,9 @@ impl Inserter {
             let began = Instant::now();
             let answer = match (next, R::KEY) {
                 (Next::Arrived, _) => return Ok(()),
-                (Next::LookBack, Some((columns, key))) => {
-                    self.bounded(look_back::<R>(&self.client, columns, lanes)).await?.map(|present| {
-                        missing.retain(|row| !present.contains(&key(row)));
+                (Next::LookBack, Some(key)) => {
+                    self.bounded(look_back::<R>(&self.client, key.columns, lanes)).await?.map(|present| {
+                        missing.retain(|row| !present.contains(&(key.of)(row)));
                         next = arrival.missed(missing.len());
                         if next == Next::Insert {
                             lost(R::TABLE, missing.len());

@@ -5,7 +5,7 @@ use model::{Actor, CardToken, Fact, Outcome, Payer, SoldItem};
 use serde::Serialize;
 
 use super::columns::{day, time, word};
-use super::rows::{Key, Place, Recorded};
+use super::rows::{Keyed, Place, Recorded};
 
 pub(super) const TABLE: &str = "ledger_facts";
 
@@ -188,8 +188,8 @@ enum Way {
 
 impl Recorded for LedgerFactRow {
     const TABLE: &'static str = TABLE;
-    const KEY: Option<(&'static str, fn(&Self) -> Key)> =
-        Some(("partition, offset, fact", |row| (row.partition, row.offset, row.fact)));
+    const KEY: Option<Keyed<Self>> =
+        Some(Keyed { columns: "partition, offset, fact", of: |row| (row.partition, row.offset, row.fact) });
 }
 
 impl LedgerFactRow {

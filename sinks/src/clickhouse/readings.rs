@@ -5,7 +5,7 @@ use model::Reading;
 use serde::Serialize;
 
 use super::columns::time;
-use super::rows::{Key, Place, Recorded};
+use super::rows::{Keyed, Place, Recorded};
 
 pub(super) const TABLE: &str = "readings";
 
@@ -51,8 +51,8 @@ pub struct ReadingRow {
 
 impl Recorded for ReadingRow {
     const TABLE: &'static str = TABLE;
-    const KEY: Option<(&'static str, fn(&Self) -> Key)> =
-        Some(("partition, offset, toUInt16(0)", |row| (row.partition, row.offset, 0)));
+    const KEY: Option<Keyed<Self>> =
+        Some(Keyed { columns: "partition, offset, toUInt16(0)", of: |row| (row.partition, row.offset, 0) });
 }
 
 impl ReadingRow {

@@ -45,12 +45,19 @@ pub struct Batch {
 /// Partition and offset of a record, and the place of the row in it.
 pub(super) type Key = (i32, i64, u16);
 
+/// What tells the rows of a table apart.
+pub(super) struct Keyed<R> {
+    pub(super) columns: &'static str,
+    /// The same of a row that is to be inserted.
+    pub(super) of: fn(&R) -> Key,
+}
+
 /// A row, and how it is known whether ClickHouse has it.
-pub(super) trait Recorded: 'static {
+pub(super) trait Recorded: Sized + 'static {
     const TABLE: &'static str;
-    /// What tells rows apart when nobody knows whether an insert came to its end, as columns and of a row. `None`: the table
-    /// keeps one row of each of its own keys, so that inserting again does no harm and needs no token.
-    const KEY: Option<(&'static str, fn(&Self) -> Key)>;
+    /// For a look back when nobody knows whether an insert came to its end. `None`: the table keeps one row of each of its own
+    /// keys, so that inserting again does no harm and needs no token.
+    const KEY: Option<Keyed<Self>>;
 }
 
 impl Batch {
