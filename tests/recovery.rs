@@ -1,5 +1,5 @@
-//! What recovery costs, as figures: how soon the first right decision comes after kill -9, and what decisions feel of snapshots
-//! and of a ClickHouse that is away. Not part of the tests: `make recovery` prints the figures of the machine that it runs on.
+//! What recovery costs, as figures: how soon the first right decision comes after kill -9, what decisions feel of snapshots and
+//! of a ClickHouse that is away, and what it costs to share the work between processes. Not part of the tests: `make recovery` prints the figures of the machine that it runs on.
 //!
 //! `RECOVERY_CARDS` sets how many cards (1,000,000), `RECOVERY_TAIL` the longest tail (200,000), `RECOVERY_RATE` how many
 //! transactions a second beside the faults (1,000).
@@ -239,4 +239,36 @@ fn snapshots(log: &Path) -> Vec<(u64, u64)> {
         Some((stored - u64::try_from(took).ok()?, stored))
     };
     read_lines(log).iter().filter(|line| line.contains("snapshot stored")).filter_map(told).collect()
+}
+
+#[test]
+#[ignore = "measures; takes five minutes: make recovery"]
+fn three_processes_beside_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engines = Instance::embedded(folder.path());
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| Instance::member(&engines, folder.path(), PREFIX, name));
+    a.launch();
+    a.wait_ready(); // it makes the topics and the tables
+    load(&engines, &a, &traffic("4000", "30")); // the JVM translates what it finds busy
+    let measure = |what: &str| {
+        for rate in ["1000", "4000"] {
+            let said = load(&engines, &a, &traffic(rate, "30"));
+            let told = |words: &str| said.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned();
+            println!("{what}, {rate}/s\n    {}\n    {}", told("from the intended moment"), told("decision consumed"));
+        }
+    };
+    measure("one process");
+    b.launch();
+    c.launch();
+    b.wait_ready();
+    c.wait_ready();
+    eventually("all decide", Duration::from_secs(60), || {
+        let ready = |instance: &Instance| {
+            instance.get_any("/readyz").contains("deciding 1") || instance.get_any("/readyz").contains("deciding 2")
+        };
+        [&a, &b, &c].into_iter().all(ready).then_some(())
+    });
+    measure("three processes");
+    c.kill();
+    b.kill();
 }
