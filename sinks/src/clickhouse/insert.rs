@@ -60,7 +60,11 @@ impl Inserter {
         inserted.await.is_ok()
     }
 
-    async fn insert_rows<R: Recorded + RowOwned + RowWrite>(&mut self, lanes: &Lanes, rows: &[R]) -> Result<(), Stopped> {
+    async fn insert_rows<R: Recorded + RowOwned + RowWrite>(
+        &mut self,
+        lanes: &Lanes,
+        rows: &[R],
+    ) -> Result<(), Stopped> {
         let mut missing: Vec<&R> = rows.iter().collect();
         if missing.is_empty() {
             return Ok(());

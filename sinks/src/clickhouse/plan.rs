@@ -253,7 +253,8 @@ impl Lanes {
     /// Names what is inserted into `table`: `ledger_facts:fuel.ledger:0:17-40,3:5-6`.
     #[must_use]
     pub fn token(&self, table: &str) -> String {
-        let ranges: Vec<String> = self.ranges().map(|(partition, from, to)| format!("{partition}:{from}-{to}")).collect();
+        let ranges: Vec<String> =
+            self.ranges().map(|(partition, from, to)| format!("{partition}:{from}-{to}")).collect();
         format!("{table}:{}:{}", self.topic, ranges.join(","))
     }
 
