@@ -23,9 +23,11 @@ const CLOCK_MIN_US: i64 = 1_104_537_600 * SECOND_US;
 const TEMPERATURE_CC: std::ops::RangeInclusive<i64> = -5_000..=6_000;
 /// Litres by gallons.
 const GALLON_E6: i128 = 3_785_412;
-/// A value this near to the last believed one is likely, while that one is not older than two hours.
-const NEAR_TEMPERATURE_CC: u32 = 400;
-const NEAR_WATER_DMM: u32 = 80;
+/// A value this near to the last believed one is likely: half a degree and 0.7 for each minute (warm fuel mixes), 1.5 mm and
+/// 0.2 mm,
+/// while that one is not older than two hours.
+const NEAR_TEMPERATURE_E3: [u64; 3] = [500, 700, 4_000];
+const NEAR_WATER_E3: [u64; 3] = [1_500, 200, 8_000];
 const NEAR_FOR_US: i64 = 2 * 3600 * SECOND_US;
 
 /// A reading that can be used.
@@ -193,7 +195,7 @@ impl Cleaner {
         if values.volume.is_none() && values.height.is_none() {
             let percent = raw.percent_e2.filter(|percent| percent.0 <= 10_000).ok_or(Dropped::NoVolume)?;
             let capacity = i64::try_from(self.setup.capacity_ml.get()).unwrap_or(i64::MAX);
-            values.volume = Some(capacity / 10_000 * i64::from(percent.0));
+            values.volume = Some(capacity * i64::from(percent.0) / 10_000);
             treatments.push(Treatment::VolumeFromPercent);
         }
         let values = self.ordered(at_us, chart, values, &mut treatments)?;
@@ -223,15 +225,15 @@ impl Cleaner {
         let delay_us = received_at.get() - raw.measured_at_us.get();
         let reset = raw.measured_at_us.get() < CLOCK_MIN_US;
         let before = if raw.historical { None } else { self.last_delay.replace((received_at, delay_us)) };
-        let half_interval_us = i64::from(self.setup.expected_interval_s) * SECOND_US / 2;
-        // Samples that a battery gauge kept come at once, each with another delay; behind a wrong clock they come in their
-        // own time, all with the same.
+        let interval_us = i64::from(self.setup.expected_interval_s) * SECOND_US;
         // A gauge of which it is known that it sends seldom may send each sample late.
         let allowed_us = self.setup.grace_s.map_or(0, |grace_s| i64::from(grace_s) * SECOND_US).max(CLOCK_SLACK_US);
+        // Samples that a battery gauge kept come at once, each with another delay; behind a wrong clock they come in their
+        // own time, all with the same.
         let behind = delay_us > allowed_us
             && before.is_some_and(|(then, delay)| {
                 delay_us.abs_diff(delay) < SAME_DELAY_US.unsigned_abs()
-                    && received_at.get() - then.get() > half_interval_us
+                    && (interval_us / 2..3 * interval_us).contains(&(received_at.get() - then.get()))
             });
         if reset || behind || delay_us < -CLOCK_SLACK_US {
             treatments.push(Treatment::Redated { offset_s: -delay_us / SECOND_US });
@@ -364,13 +366,12 @@ impl Cleaner {
         else {
             return true;
         };
-        debug_assert!(then.get() > 0 || at.get() >= 0);
-        let near = |one: Option<i64>, other: Option<i64>, within: u64| match (one, other) {
-            (Some(one), Some(other)) => one.abs_diff(other) <= within,
+        let minutes = at.get().abs_diff(then.get()) / model::MICROS_PER_MINUTE.unsigned_abs();
+        let near = |one: Option<i64>, other: Option<i64>, [least, each, most]: [u64; 3]| match (one, other) {
+            (Some(one), Some(other)) => one.abs_diff(other) <= (least + each * minutes).min(most),
             _ => true,
         };
-        near(values.temperature, last.temperature, u64::from(NEAR_TEMPERATURE_CC) * 10)
-            && near(values.water, last.water, u64::from(NEAR_WATER_DMM) * 100)
+        near(values.temperature, last.temperature, NEAR_TEMPERATURE_E3) && near(values.water, last.water, NEAR_WATER_E3)
     }
 }
 

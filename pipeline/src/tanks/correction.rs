@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(diesel.factor(CentiCelsius(20_000)), None);
         assert_eq!(
             diesel.volume_15(Millilitres::from_litres(10_000), CentiCelsius(2_500)).map(Millilitres15::get),
-            Some(9_915_504)
+            Some(9_915_411)
         );
     }
 }

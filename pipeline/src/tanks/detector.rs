@@ -101,6 +101,14 @@ struct Losing {
     fallen_us: i64,
 }
 
+/// A drop that no sales explain, where sales are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dropping {
+    began_us: i64,
+    ended_us: i64,
+    lost: i64,
+}
+
 /// A delivery that is told already and will be told better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refining {
@@ -124,8 +132,9 @@ pub(super) struct Detector {
     refining: Option<Refining>,
     water: Option<Water>,
     leak: Leak,
-    /// Where sales are not known.
+    /// Where sales are not known: what is usual, and the last drop that was not.
     profile: Profile,
+    dropping: Option<Dropping>,
 }
 
 impl Detector {
@@ -204,16 +213,19 @@ impl Detector {
         let strange =
             self.profile.strange_from(before.at_us, at_us).filter(|_| at_us - before.at_us < 2 * rules.interval_us);
         let usual = self.profile.usual(before.at_us, at_us).unwrap_or(0.0);
-        if let Some(strange) = strange
-            && drop as f64 > strange + least
-        {
+        // What goes on from the sample before needs less to be strange.
+        let goes_on = self.dropping.filter(|dropping| dropping.ended_us == before.at_us && drop as f64 > usual + least);
+        if goes_on.is_some() || strange.is_some_and(|strange| drop as f64 > strange + least) {
             #[expect(clippy::cast_possible_truncation, reason = "ml of a tank")]
             let (usual, scatter) = (usual as i64, (2.0 * (usual * self.profile.sale_ml()).sqrt()) as i64);
+            let (began_us, lost) = goes_on.map_or((before.at_us, 0), |dropping| (dropping.began_us, dropping.lost));
+            let lost = lost + drop - usual;
+            self.dropping = Some(Dropping { began_us, ended_us: at_us, lost });
             found.push(Found {
-                began_us: before.at_us,
+                began_us,
                 ended_us: Some(at_us),
                 kind: TankEventKind::UnexplainedLoss {
-                    lost_ml: millilitres(drop - usual),
+                    lost_ml: millilitres(lost),
                     error_ml: millilitres(2 * rules.noise + scatter),
                 },
             });

@@ -20,7 +20,7 @@ const RUN_MIN_US: i64 = 50 * MINUTE_US;
 const RUN_MAX_US: i64 = 4 * 60 * MINUTE_US;
 /// What temperature and table leave unexplained, ml/h.
 const SYSTEMATIC: f64 = 90.0;
-const QUIET_HOURS_MIN: f64 = 12.0;
+const QUIET_HOURS_MIN: f64 = 8.0;
 
 /// Sums over one day's quiet runs: weights, weighted slopes (ml/h, lost is positive), hours.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,8 @@ struct Run {
 pub(super) struct Leak {
     run: Option<Run>,
     days: VecDeque<Day>,
-    suspected_us: Option<i64>,
+    /// Since when, and the rate as it was told last.
+    suspected: Option<(i64, f64)>,
 }
 
 impl Leak {
@@ -125,40 +126,35 @@ impl Leak {
         let sum = |days: &mut dyn Iterator<Item = &Day>| {
             days.fold((0.0, 0.0, 0.0), |sum, day| (sum.0 + day.weight, sum.1 + day.slope, sum.2 + day.hours))
         };
-        // A leak that began lately drowns in a month of tightness: the last days are judged too.
-        let mut worst: Option<(f64, f64, f64, i64)> = None;
-        for days in [3, 7, 14, DAYS_MAX] {
+        // A leak that began lately drowns in a month of tightness: the fewest days that show it are believed.
+        let shown = [2, 4, 7, 14, DAYS_MAX].into_iter().find_map(|days| {
             let (weight, slope, hours) = sum(&mut self.days.iter().rev().take(days));
             if hours < QUIET_HOURS_MIN || weight <= 0.0 {
-                continue;
+                return None;
             }
             let (rate, error) = (slope / weight, (1.0 / weight).sqrt().max(SYSTEMATIC / 2.0));
-            let first = self.days.iter().rev().take(days).last().map_or(at_us, |day| day.day * DAY_US);
-            if rate > f64::from(rules.leak_ml_per_hour) * 0.45
-                && rate > 5.0 * error
-                && worst.is_none_or(|w| rate / error > w.0 / w.1)
-            {
-                worst = Some((rate, error, hours, first));
-            }
-        }
-        let Some((rate, error, hours, first_us)) = worst else {
-            if self.suspected_us.is_some() {
-                // It is told once; that it ended shows in the days to come.
-                let (weight, slope, _) = sum(&mut self.days.iter().rev().take(7));
-                if weight > 0.0 && slope / weight < f64::from(rules.leak_ml_per_hour) * 0.2 {
-                    self.suspected_us = None;
-                }
+            let first_us = self.days.iter().rev().take(days).last().map_or(at_us, |day| day.day * DAY_US);
+            let leaks = rate > f64::from(rules.leak_ml_per_hour) * 0.45 && rate > 5.0 * error;
+            leaks.then_some((rate, error, hours, first_us))
+        });
+        let Some((rate, error, hours, first_us)) = shown else {
+            // It is told once; that it ended shows in the days to come.
+            let (weight, slope, _) = sum(&mut self.days.iter().rev().take(7));
+            if weight > 0.0 && slope / weight < f64::from(rules.leak_ml_per_hour) * 0.2 {
+                self.suspected = None;
             }
             return;
         };
-        if self.suspected_us.is_some() {
-            return;
-        }
-        self.suspected_us = Some(first_us);
+        let began_us = match self.suspected {
+            Some((_, told)) if (rate - told).abs() < told * 0.2 + 2.0 * error => return,
+            Some((began_us, _)) => began_us,
+            None => first_us,
+        };
+        self.suspected = Some((began_us, rate));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and far below 2^53")]
         let whole = |value: f64| value.round() as u64;
         found.push(Found {
-            began_us: first_us,
+            began_us,
             ended_us: None,
             kind: TankEventKind::SuspectedLeak {
                 rate_ml_per_hour: whole(rate),

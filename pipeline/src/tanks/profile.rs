@@ -30,7 +30,9 @@ impl Sum {
 }
 
 /// An hour whose drops were watched so long is known well enough to call one of them strange.
-const KNOWN_HOURS: f64 = 10.0;
+const KNOWN_HOURS: f64 = 14.0;
+/// The largest drop of weeks, and so much more, was no sale.
+const STRANGE: f64 = 2.0;
 /// What one sale is thought to be before any were seen: the square of a sum's scatter, by the sum.
 const SALE_ML: f64 = 80_000.0;
 
@@ -84,7 +86,7 @@ impl Profile {
         if hours.iter().any(|hour| self.by_hour[*hour].hours < KNOWN_HOURS) {
             return None;
         }
-        Some(hours.iter().map(|hour| self.largest[*hour]).fold(0.0, f64::max) * 1.6)
+        Some(hours.iter().map(|hour| self.largest[*hour]).fold(0.0, f64::max) * STRANGE)
     }
 
     /// `None` while some hour of the time was hardly seen yet.

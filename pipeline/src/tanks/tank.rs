@@ -129,11 +129,14 @@ impl Tank {
         if sample.at_us <= oldest_us {
             return Err(Dropped::TooOld);
         }
-        self.window.put(sample, self.rules.interval_us)?;
+        let place = self.window.put(sample, self.rules.interval_us)?;
         let mut events = Vec::new();
         self.hear(cleaned, &mut events);
-        if sample.at_us <= self.stepped_us {
-            self.set_back(sample.at_us);
+        // The sample before it was judged by the one that now comes after it.
+        let touched_us =
+            self.window.get(place.saturating_sub(1)).map_or(sample.at_us, |kept| kept.sample.at_us.min(sample.at_us));
+        if touched_us <= self.stepped_us {
+            self.set_back(touched_us);
         }
         self.settle(&mut events);
         Ok(events)
