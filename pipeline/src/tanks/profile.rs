@@ -31,7 +31,7 @@ impl Sum {
 
 /// An hour whose drops were watched so long is known well enough to call one of them strange.
 const KNOWN_HOURS: f64 = 14.0;
-/// The largest drop of weeks, and so much more, was no sale.
+/// So many times the third largest drop of weeks was no sale.
 const STRANGE: f64 = 2.0;
 /// What one sale is thought to be before any were seen: the square of a sum's scatter, by the sum.
 const SALE_ML: f64 = 80_000.0;
@@ -41,8 +41,8 @@ pub(super) struct Profile {
     by_hour: [Sum; 24],
     /// Against what the hours alone let expect.
     by_weekday: [Sum; 7],
-    /// The largest drop between two samples in an hour, fading.
-    largest: [f64; 24],
+    /// The three largest drops between two samples in an hour, fading, the largest first.
+    largest: [[f64; 3]; 24],
     /// Squares of what was drawn less what is usual, and what is usual.
     squares: f64,
     usual: f64,
@@ -60,7 +60,13 @@ impl Profile {
         let known = hour.hours >= SEEN_MIN;
         hour.add(ml as f64, hours);
         let largest = &mut self.largest[hour_of(middle)];
-        *largest = (*largest * (1.0 - 0.004 * hours)).max(ml as f64);
+        let mut drop = ml as f64;
+        for known in largest {
+            *known *= 1.0 - 0.004 * hours;
+            if drop > *known {
+                std::mem::swap(known, &mut drop);
+            }
+        }
         if known && usual > 0.0 {
             let fades = FADES.powf(hours / 6.0);
             self.squares = self.squares * fades + (ml as f64 - usual).powi(2);
@@ -80,13 +86,14 @@ impl Profile {
         (self.squares + SALE_ML * 1e6) / (self.usual + 1e6)
     }
 
-    /// A drop between two neighbouring samples that no sales of weeks explain; `None` while too little is known.
+    /// A drop between two neighbouring samples that no sales of weeks explain; `None` while too little is known. The third
+    /// largest is the measure: a theft that was not noticed must not hide the next.
     pub(super) fn strange_from(&self, from_us: i64, to_us: i64) -> Option<f64> {
         let hours = [from_us - HOUR_US / 4, i64::midpoint(from_us, to_us), to_us + HOUR_US / 4].map(hour_of);
         if hours.iter().any(|hour| self.by_hour[*hour].hours < KNOWN_HOURS) {
             return None;
         }
-        Some(hours.iter().map(|hour| self.largest[*hour]).fold(0.0, f64::max) * STRANGE)
+        Some(hours.iter().map(|hour| self.largest[*hour][2]).fold(0.0, f64::max) * STRANGE)
     }
 
     /// `None` while some hour of the time was hardly seen yet.
