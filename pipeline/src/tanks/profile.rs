@@ -32,7 +32,7 @@ impl Sum {
 /// An hour whose drops were watched so long is known well enough to call one of them strange.
 const KNOWN_HOURS: f64 = 14.0;
 /// So many times the third largest drop of weeks was no sale.
-const STRANGE: f64 = 2.0;
+const STRANGE: f64 = 3.0;
 /// What one sale is thought to be before any were seen: the square of a sum's scatter, by the sum.
 const SALE_ML: f64 = 80_000.0;
 

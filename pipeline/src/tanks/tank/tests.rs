@@ -52,6 +52,7 @@ impl Story {
         let reading = Reading {
             volume_ml: Some(Millilitres::new(ml).unwrap()),
             water_dmm: Some(DeciMillimetres((self.water_mm * 10.0) as u32)),
+            temperature_cc: Some(model::CentiCelsius(1_500)),
             ..Reading::new(site, tank, product, at)
         };
         self.heard.push(Heard::Reading(self.now_s + 1, reading));
@@ -305,6 +306,70 @@ fn kept_readings_of_a_silence_correct_what_was_told_of_it() {
     let better = delivery.gross_ml.get().abs_diff(16_000_000);
     assert!(event.version > 1 && better <= 50_000, "{better} after {rough}: {event:?}");
     assert_eq!(standing.keys().filter(|(name, _)| *name == "delivery").count(), 1);
+}
+
+/// Days with business from eight to ten, so many litres a minute coming or going all the time.
+fn days(story: &mut Story, days: usize, litres_per_minute: f64) {
+    for _ in 0..days {
+        story.flow(8 * 60, litres_per_minute).busy(2 * 60, litres_per_minute).flow(14 * 60, litres_per_minute);
+    }
+}
+
+#[test]
+fn a_slow_leak_shows_in_quiet_hours_and_a_tight_tank_shows_none() {
+    let mut sealed = setup(60, true);
+    sealed.density_15 = Some(model::Density(8_400));
+    let mut tight = Story::new(sealed.clone(), 36_000.0);
+    days(&mut tight, 9, 0.0);
+    assert_eq!(lines(&live(&tight.setup, &tight.heard)), "");
+    let mut story = Story::new(sealed, 36_000.0);
+    days(&mut story, 3, 0.0);
+    // 1.5 L/h.
+    days(&mut story, 6, -0.025);
+    let standing = live(&story.setup, &story.heard);
+    let Some(TankEventKind::SuspectedLeak { rate_ml_per_hour, error_ml_per_hour, .. }) =
+        standing.get(&("suspected_leak", 1)).map(|event| &event.kind)
+    else {
+        panic!("{}", lines(&standing))
+    };
+    assert!(
+        rate_ml_per_hour.abs_diff(1_500) <= (*error_ml_per_hour).max(200),
+        "{rate_ml_per_hour} ± {error_ml_per_hour}"
+    );
+    assert_eq!(standing.len(), 1);
+}
+
+#[test]
+fn where_sales_are_not_known_fuel_that_goes_at_night_is_a_loss() {
+    let mut story = Story::new(setup(1_800, false), 39_000.0);
+    days(&mut story, 20, 0.0);
+    story.flow(3 * 60, 0.0).flow(10, -100.0).flow(4 * 60 + 50, 0.0);
+    days(&mut story, 2, 0.0);
+    check(&story, expect![[""]]);
+}
+
+#[test]
+fn memory_is_bounded_and_a_reading_from_long_ago_is_refused() {
+    let mut story = Story::new(setup(60, true), 30_000.0);
+    days(&mut story, 5, 0.0);
+    let (mut cleaner, mut tank) = (Cleaner::new(story.setup.clone()).unwrap(), Tank::new(story.setup.clone()));
+    let mut last = None;
+    for heard in &story.heard {
+        match heard {
+            Heard::Reading(received_s, reading) => {
+                let at = TimestampUs::from_micros(received_s * SECOND_US);
+                tank.reading(&cleaner.clean(at, reading).unwrap()).unwrap();
+                last = Some(at);
+            }
+            Heard::Sale(at, volume) => _ = tank.sale(*at, *volume),
+            Heard::Ticket(..) | Heard::Tick(_) => {}
+        }
+    }
+    assert!(tank.window.len() <= SAMPLES_MAX && tank.checkpoints.len() <= SAMPLES_MAX / CHECKPOINT_EVERY + 2);
+    let Some(Heard::Reading(_, first)) = story.heard.first() else { panic!("a reading") };
+    let late = Reading { historical: true, seq: Some(7), ..first.clone() };
+    let cleaned = cleaner.clean(last.unwrap(), &late).unwrap();
+    assert_eq!(tank.reading(&cleaned), Err(Dropped::TooOld));
 }
 
 proptest! {
