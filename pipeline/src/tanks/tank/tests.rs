@@ -341,11 +341,16 @@ fn a_slow_leak_shows_in_quiet_hours_and_a_tight_tank_shows_none() {
 
 #[test]
 fn where_sales_are_not_known_fuel_that_goes_at_night_is_a_loss() {
-    let mut story = Story::new(setup(1_800, false), 39_000.0);
+    let mut story = Story::new(setup(1_800, false), 37_000.0);
     days(&mut story, 20, 0.0);
-    story.flow(3 * 60, 0.0).flow(10, -100.0).flow(4 * 60 + 50, 0.0);
+    story.flow(3 * 60, 0.0).flow(10, -100.0).flow(4 * 60 + 50, 0.0).busy(2 * 60, 0.0).flow(14 * 60, 0.0);
     days(&mut story, 2, 0.0);
-    check(&story, expect![[""]]);
+    check(
+        &story,
+        expect![[r#"
+            unexplained_loss 1: 03:00–03:30 1000 L
+        "#]],
+    );
 }
 
 #[test]
