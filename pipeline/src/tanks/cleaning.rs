@@ -288,13 +288,13 @@ impl Cleaner {
         columns.dedup();
         columns.truncate(COLUMNS.len());
         let mut from = values;
-        let given: Vec<Option<i64>> =
+        let mut given: Vec<Option<i64>> =
             columns.iter().filter_map(|column| from.column(*column).map(|slot| *slot)).collect();
         if given.len() < 2 || given.iter().any(Option::is_none) {
             return Vec::new();
         }
         let mut orders = Vec::new();
-        permute(&mut given.clone(), 0, &mut |order| {
+        permute(&mut given, 0, &mut |order| {
             let mut candidate = values;
             for (column, value) in columns.iter().zip(order) {
                 if let Some(slot) = candidate.column(*column) {

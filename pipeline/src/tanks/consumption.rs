@@ -209,7 +209,7 @@ mod tests {
                 tank.level(hour(at), litres(level));
             }
             for (number, (began, length, volume)) in trucks.into_iter().enumerate() {
-                tank.delivery(number as u32, Some((hour(began), hour(began + length), litres(volume))));
+                tank.delivery(u32::try_from(number).unwrap(), Some((hour(began), hour(began + length), litres(volume))));
             }
             let days = tank.days();
             for day in &days {

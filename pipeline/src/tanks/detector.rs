@@ -252,7 +252,7 @@ impl Detector {
         if reference - now < least {
             return;
         }
-        let began = window.between(early_us, at_us).filter(|kept| kept.balance >= reference - trembles / 2).last();
+        let began = window.between(early_us, at_us).rfind(|kept| kept.balance >= reference - trembles / 2);
         let began_us = began.map_or(late_us, |kept| kept.sample.at_us);
         self.losing = Some(Losing { began_us, reference, least, lowest: now, fallen_us: at_us });
     }
@@ -322,8 +322,7 @@ impl Detector {
             None if height >= water.base + WATER_RISE_DMM => {
                 let first = window
                     .between(at_us - LOOK_BACK_US, at_us)
-                    .filter(|kept| kept.sample.water.is_some_and(|seen| seen.0 <= water.base + 10))
-                    .last();
+                    .rfind(|kept| kept.sample.water.is_some_and(|seen| seen.0 <= water.base + 10));
                 let began_us = first.map_or(at_us, |kept| kept.sample.at_us);
                 water.rising = Some((began_us, height, at_us));
                 found.push(ingress(began_us, None, water.base, height));

@@ -133,7 +133,7 @@ impl Leak {
                 return None;
             }
             let (rate, error) = (slope / weight, (1.0 / weight).sqrt().max(SYSTEMATIC / 2.0));
-            let first_us = self.days.iter().rev().take(days).last().map_or(at_us, |day| day.day * DAY_US);
+            let first_us = self.days.iter().rev().take(days).next_back().map_or(at_us, |day| day.day * DAY_US);
             let leaks = rate > f64::from(rules.leak_ml_per_hour) * 0.45 && rate > 5.0 * error;
             leaks.then_some((rate, error, hours, first_us))
         });

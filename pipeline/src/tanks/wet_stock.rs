@@ -231,7 +231,7 @@ mod tests {
         fn variances_of_days_add_up_to_that_of_the_month(
             days in proptest::collection::vec((0_i64..9_000, 0_i64..20_000, -90_i64..90), 30..31)
         ) {
-            let standing = month(|day| days[day as usize]);
+            let standing = month(|day| days[usize::try_from(day).unwrap()]);
             prop_assert_eq!(standing.month.0, days.iter().map(|day| day.2 * 1000).sum::<i64>());
         }
     }

@@ -28,6 +28,7 @@ fn at(seconds: i64) -> TimestampUs {
 }
 
 /// Values in litres, mm, mm and °C; `-` is absent.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures of a tank")]
 fn reading(seconds: i64, values: &str) -> Reading {
     let setup = setup();
     let mut reading = Reading::new(setup.site, setup.tank, setup.product, at(seconds));

@@ -21,7 +21,7 @@ fn setup(interval_s: u32, sales_are_known: bool) -> TankSetup {
 /// What is heard of a tank, in order of arrival.
 #[derive(Clone, Debug)]
 enum Heard {
-    Reading(i64, Reading),
+    Reading(i64, Box<Reading>),
     Sale(TimestampUs, Millilitres),
     Ticket(TimestampUs, Millilitres),
     Tick(i64),
@@ -42,6 +42,7 @@ impl Story {
         Self { setup, now_s: MONDAY_S, litres, water_mm: 5.0, readings: 0, heard: Vec::new() }
     }
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures of a tank")]
     fn measure(&mut self) {
         self.readings += 1;
         // A gauge trembles by some litres.
@@ -55,7 +56,7 @@ impl Story {
             temperature_cc: Some(model::CentiCelsius(1_500)),
             ..Reading::new(site, tank, product, at)
         };
-        self.heard.push(Heard::Reading(self.now_s + 1, reading));
+        self.heard.push(Heard::Reading(self.now_s + 1, Box::new(reading)));
     }
 
     /// Minutes in which so many litres a minute come (or go, unsold).
@@ -296,7 +297,7 @@ fn kept_readings_of_a_silence_correct_what_was_told_of_it() {
     let rough = delivery.gross_ml.get().abs_diff(16_000_000);
     let now_s = story.now_s;
     story.heard.extend(kept.into_iter().map(|heard| match heard {
-        Heard::Reading(_, reading) => Heard::Reading(now_s + 1, Reading { historical: true, ..reading }),
+        Heard::Reading(_, reading) => Heard::Reading(now_s + 1, Box::new(Reading { historical: true, ..*reading })),
         other => other,
     }));
     story.busy(20, 0.0);
@@ -372,7 +373,7 @@ fn memory_is_bounded_and_a_reading_from_long_ago_is_refused() {
     }
     assert!(tank.window.len() <= SAMPLES_MAX && tank.checkpoints.len() <= SAMPLES_MAX / CHECKPOINT_EVERY + 2);
     let Some(Heard::Reading(_, first)) = story.heard.first() else { panic!("a reading") };
-    let late = Reading { historical: true, seq: Some(7), ..first.clone() };
+    let late = Reading { historical: true, seq: Some(7), ..(**first).clone() };
     let cleaned = cleaner.clean(last.unwrap(), &late).unwrap();
     assert_eq!(tank.reading(&cleaned), Err(Dropped::TooOld));
 }
@@ -389,7 +390,7 @@ proptest! {
         let mut order: Vec<(usize, Heard)> = story.heard.iter().cloned().enumerate().collect();
         order.sort_by_key(|(place, _)| place + delays[place % delays.len()]);
         let late: Vec<Heard> = order.into_iter().map(|(_, heard)| match heard {
-            Heard::Reading(received, reading) => Heard::Reading(received, Reading { historical: true, ..reading }),
+            Heard::Reading(received, reading) => Heard::Reading(received, Box::new(Reading { historical: true, ..*reading })),
             other => other,
         }).collect();
         let shuffled = live(&story.setup, &late);
