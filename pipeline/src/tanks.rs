@@ -13,6 +13,7 @@ mod detector;
 pub mod forecast;
 mod leak;
 mod profile;
+pub mod quality;
 pub mod tank;
 pub mod wet_stock;
 mod window;

@@ -38,6 +38,10 @@ pub struct Cleaned {
     pub received_at_us: TimestampUs,
     pub volume_ml: Millilitres,
     pub volume_15_ml: Option<Millilitres15>,
+    /// Water below the product, by the strapping table or the gauge.
+    pub water_ml: Option<Millilitres>,
+    /// What the tank could still take to the brim.
+    pub ullage_ml: Millilitres,
     pub height: Option<DeciMillimetres>,
     pub water: Option<DeciMillimetres>,
     pub temperature: Option<CentiCelsius>,
@@ -205,14 +209,19 @@ impl Cleaner {
             (Some(correction), Some(temperature)) => correction.volume_15(volume_ml, temperature),
             _ => raw.volume_15_ml,
         };
+        let water = height(values.water);
+        let water_ml = chart.zip(water).map(|(chart, water)| chart.volume(water).volume_ml).or(raw.water_ml);
+        let ullage_ml = self.setup.capacity_ml.less(volume_ml).less(water_ml.unwrap_or_default());
         self.last = Some((at_us, values));
         Ok(Cleaned {
             at_us,
             received_at_us: received_at,
             volume_ml,
             volume_15_ml,
+            water_ml,
+            ullage_ml,
             height: height(values.height),
-            water: height(values.water),
+            water,
             temperature,
             density: raw.density_e1,
             treatments,

@@ -113,6 +113,14 @@ fn a_level_that_the_gauge_does_not_believe_is_none() {
 }
 
 #[test]
+fn water_and_ullage_follow_the_table() {
+    let cleaned = Cleaner::new(setup()).unwrap().clean(at(0), &reading(0, "24480 1250 100 15")).unwrap();
+    // 100 mm of water are 658.6 L by the formula.
+    assert_eq!(cleaned.water_ml.map(|volume| volume.get() / 100), Some(6_586));
+    assert_eq!(cleaned.ullage_ml.get() / 1000, 49_087 - 24_480 - 659);
+}
+
+#[test]
 fn the_volume_at_15_degrees_follows_the_table() {
     let cleaned = Cleaner::new(setup()).unwrap().clean(at(0), &reading(0, "24480 1249 12 25")).unwrap();
     assert_eq!(cleaned.volume_15_ml.map(|volume| volume.get() / 1000), Some(24_272));
