@@ -28,6 +28,8 @@ const GALLON_E6: i128 = 3_785_412;
 /// while that one is not older than two hours.
 const NEAR_TEMPERATURE_E3: [u64; 3] = [500, 700, 4_000];
 const NEAR_WATER_E3: [u64; 3] = [1_500, 200, 8_000];
+/// What is possible as it was sent may be so much further off: where two columns have like values, noise must not swap them.
+const AS_SENT: u64 = 4;
 const NEAR_FOR_US: i64 = 2 * 3600 * SECOND_US;
 
 /// A reading that can be used.
@@ -261,7 +263,7 @@ impl Cleaner {
     ) -> Result<Values, Dropped> {
         let as_sent = self.judge(chart, values);
         if let Ok((values, treatment)) = as_sent
-            && self.is_near(at, values)
+            && self.is_near(at, values, AS_SENT)
         {
             treatments.extend(treatment);
             return Ok(values);
@@ -269,7 +271,7 @@ impl Cleaner {
         let mut possible: Vec<Values> = Vec::new();
         for order in self.orders(values) {
             if let Ok((order, None)) = self.judge(chart, order)
-                && self.is_near(at, order)
+                && self.is_near(at, order, 1)
                 && !possible.contains(&order)
             {
                 possible.push(order);
@@ -369,7 +371,7 @@ impl Cleaner {
     }
 
     /// Whether temperature and water are like the last believed ones.
-    fn is_near(&self, at: TimestampUs, values: Values) -> bool {
+    fn is_near(&self, at: TimestampUs, values: Values, slack: u64) -> bool {
         let Some((then, last)) =
             self.last.filter(|(then, _)| at.get().abs_diff(then.get()) < NEAR_FOR_US.unsigned_abs())
         else {
@@ -377,7 +379,7 @@ impl Cleaner {
         };
         let minutes = at.get().abs_diff(then.get()) / model::MICROS_PER_MINUTE.unsigned_abs();
         let near = |one: Option<i64>, other: Option<i64>, [least, each, most]: [u64; 3]| match (one, other) {
-            (Some(one), Some(other)) => one.abs_diff(other) <= (least + each * minutes).min(most),
+            (Some(one), Some(other)) => one.abs_diff(other) <= ((least + each * minutes) * slack).min(most),
             _ => true,
         };
         near(values.temperature, last.temperature, NEAR_TEMPERATURE_E3) && near(values.water, last.water, NEAR_WATER_E3)

@@ -71,6 +71,7 @@ fn columns_that_changed_places_are_put_back_where_one_order_is_possible() {
 #[test]
 fn two_columns_that_could_be_either_are_left_alone() {
     check("24480 1249 13.2 14.6", "24480 1249 13.2 14.6 []");
+    check("24480 1249 14.6 12.6", "24480 1249 14.6 12.6 []");
     // Neither order is like the reading before: water was pumped out and a truck brought warm fuel, perhaps.
     check("24480 1249 15 30", "24480 1249 15 30 []");
 }
