@@ -163,11 +163,11 @@ GROUP BY d.day, d.product ORDER BY t_us, product LIMIT ?";
 /// The last believable reading of each step (status bit 4: the height is not to be believed).
 const LEVELS: &str = "
 SELECT intDiv(toUnixTimestamp64Micro(r.measured_at), ?) AS step,
-    max(toUnixTimestamp64Micro(r.measured_at)) AS t_us, argMax(r.volume_ml, r.measured_at) AS volume_ml,
+    max(toUnixTimestamp64Micro(r.measured_at)) AS t_us, assumeNotNull(argMax(r.volume_ml, r.measured_at)) AS volume_ml,
     argMax(r.height_mm, r.measured_at) AS height_mm, argMax(r.water_mm, r.measured_at) AS water_mm,
     argMax(r.temperature_dc, r.measured_at) AS temperature_dc
 FROM readings AS r
-WHERE r.site = ? AND r.tank = ? AND bitAnd(r.status, 4) = 0
+WHERE r.site = ? AND r.tank = ? AND bitAnd(r.status, 4) = 0 AND r.volume_ml IS NOT NULL
     AND r.measured_at >= fromUnixTimestamp64Micro(toInt64(?), 'UTC')
     AND r.measured_at < fromUnixTimestamp64Micro(toInt64(?), 'UTC')
 GROUP BY step ORDER BY t_us LIMIT ?";

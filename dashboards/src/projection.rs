@@ -407,7 +407,8 @@ impl Projection {
             cursor.fence.takeover(offset);
         } else if cursor.fence.admits(record.epoch) {
             match record.event {
-                StationEvent::Takeover { .. } => {}
+                // Registrations and tank events have no place on the page yet.
+                StationEvent::Takeover { .. } | StationEvent::Registered { .. } | StationEvent::Tank(_) => {}
                 StationEvent::Level(level) => self.apply_level(level),
                 StationEvent::Status { status, .. } => {
                     self.figures.live.events += u64::from(self.caught_up);

@@ -10,8 +10,8 @@ mod card_number;
 mod values;
 
 use model::{
-    CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, Reading, ReadingMessage, RejectReason, Request,
-    SiteId, StatusMessage, TankId, TimestampUs, Transaction,
+    CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, ReadingMessage, RejectReason, Request, SiteId,
+    StatusMessage, TankId, TimestampUs, Transaction,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -79,19 +79,7 @@ pub fn reading_under(
             let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
             version(message.v)?;
             values::reading(&message)?;
-            Ok(DeviceMessage::Reading(Reading {
-                site,
-                tank,
-                seq: message.seq,
-                measured_at_us: message.measured_at_us.unwrap_or(received_at),
-                product: message.product,
-                volume_ml: message.volume_ml,
-                capacity_ml: message.capacity_ml,
-                height_mm: message.height_mm,
-                water_mm: message.water_mm,
-                temperature_dc: message.temperature_dc,
-                status: message.status,
-            }))
+            Ok(DeviceMessage::Reading(message.of(site, tank, received_at)))
         }
         Address::Site(site) => {
             let message: StatusMessage = document(payload, READING_BYTES_MAX)?;

@@ -5,7 +5,7 @@
 //! Does not: decide anything. The rules live in `pipeline`.
 //!
 //! Wire conventions: enums with content are externally tagged (`{"top_up": {…}}`), field names carry their unit
-//! (`_ml`, `_minor`, `_us`, `_e4`, `_mm`, `_dc`), absent optional fields are left out or `null`, unknown fields are ignored.
+//! (`_ml`, `_minor`, `_us`, `_e4`, `_mm`, `_dmm`, `_dc`, `_cc`), absent optional fields are left out or `null`, unknown fields are ignored.
 
 pub mod books;
 mod card_table;
@@ -20,6 +20,7 @@ mod reading;
 mod rejection;
 mod request;
 mod station;
+mod tank;
 mod time;
 mod topics;
 mod transaction;
@@ -46,12 +47,17 @@ pub use reading::{DeviceMessage, DeviceStatus, Reading, ReadingMessage, ReadingR
 pub use rejection::{RejectReason, Rejection, Source};
 pub use request::{Origin, OriginTopic, Request, RequestBody, Tick};
 pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel};
+pub use tank::{
+    AlarmLevel, Chart, ChartPoint, Column, DatedChart, Delivery, Sentinel, SilenceCause, TankEvent, TankEventKind,
+    TankSetup, TankThresholds, VolumeGroup,
+};
 pub use time::{LocalTime, MICROS_PER_MINUTE, MICROS_PER_SECOND, TimestampUs};
 pub use topics::{LogSettings, PartitionId, Topic, partition_of};
 pub use transaction::{
     CardData, CountryCode, Device, Entry, Item, Location, Offline, Original, Pin, Prompts, SecondId, Transaction,
     TransactionKind, Unit,
 };
+pub use units::gauging::{CentiCelsius, CentiPercent, DeciMillimetres, Density, Millilitres15, VolumeDifference};
 pub use units::{AmountError, Currency, DeciCelsius, Millilitres, Millimetres, MinorUnits, PriceE4};
 
 /// The format version written into every record today. Readers accept all versions from 1 to this one.

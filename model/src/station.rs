@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardToken, Code, ContractId, Currency, DeciCelsius, DeviceStatus, Millilitres, Millimetres, MinorUnits, Origin,
-    ProductCode, SiteId, SoldItem, TankId, TerminalId, TimestampUs,
+    ProductCode, SiteId, SoldItem, TankEvent, TankId, TankSetup, TerminalId, TimestampUs,
 };
 
 /// A record of `fuel.sales`, keyed by site. A receipt, or a declined wish.
@@ -61,6 +61,13 @@ pub enum StationEvent {
     },
     /// A closed minute, or its correction.
     Minute(Minute),
+    /// A tank is registered, or registered anew.
+    Registered {
+        origin: Origin,
+        setup: Box<TankSetup>,
+    },
+    /// Something was found out about a tank, or what was found out is corrected.
+    Tank(Box<TankEvent>),
 }
 
 /// A tank as one accepted reading shows it.

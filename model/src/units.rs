@@ -1,5 +1,7 @@
 //! Fuel, money, heights and temperatures as integers. No implicit conversion, no unchecked arithmetic.
 
+pub(crate) mod gauging;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -194,6 +194,7 @@ impl<'a> Session<'a> {
                 let kind = match message {
                     model::DeviceMessage::Reading(_) => "reading",
                     model::DeviceMessage::Status(_) => "status",
+                    model::DeviceMessage::Setup(_) => "setup",
                 };
                 metrics::counter!("forecourt_readings_received_total", "kind" => kind).increment(1);
                 let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: received_at, message };

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use model::{FORMAT_VERSION, Millilitres, ProductCode, ReadingMessage, TimestampUs};
+use model::{Millilitres, ProductCode, ReadingMessage, TimestampUs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -195,16 +195,11 @@ impl Gauge {
 
     fn reading(&self, number: u64) -> Option<String> {
         let message = ReadingMessage {
-            v: FORMAT_VERSION,
             seq: Some(number),
             measured_at_us: Some(TimestampUs::from_micros(now_us())),
-            product: self.product.clone(),
-            volume_ml: Millilitres::new(CAPACITY_ML - number % 10_000 * 1_000).ok()?,
+            volume_ml: Some(Millilitres::new(CAPACITY_ML - number % 10_000 * 1_000).ok()?),
             capacity_ml: Millilitres::new(CAPACITY_ML).ok(),
-            height_mm: None,
-            water_mm: None,
-            temperature_dc: None,
-            status: 0,
+            ..ReadingMessage::new(self.product.clone())
         };
         serde_json::to_string(&message).ok()
     }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use model::{
-    DeciCelsius, FORMAT_VERSION, LogSettings, Millilitres, Millimetres, ReadingMessage, StationEvent, StationRecord,
-    TimestampUs,
+    DeciCelsius, LogSettings, Millilitres, Millimetres, ReadingMessage, StationEvent, StationRecord, TimestampUs,
 };
 use rdkafka::message::Message;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -87,16 +86,14 @@ fn reading(fleet: &Fleet, schedule: &Schedule, n: u64) -> anyhow::Result<(String
     let (site, ..) = &fleet.sites[usize::try_from(place / TANKS_PER_SITE)?];
     let round = n / (SITES * TANKS_PER_SITE);
     let message = ReadingMessage {
-        v: FORMAT_VERSION,
         seq: Some(round + 1),
         measured_at_us: Some(TimestampUs::from_micros(schedule.due_us(n))),
-        product: fleet.product.clone(),
-        volume_ml: Millilitres::new(CAPACITY_ML / 2 - round % 1_000 * 1_000)?,
+        volume_ml: Some(Millilitres::new(CAPACITY_ML / 2 - round % 1_000 * 1_000)?),
         capacity_ml: Some(Millilitres::new(CAPACITY_ML)?),
         height_mm: Some(Millimetres(1_250)),
         water_mm: Some(Millimetres(4)),
         temperature_dc: Some(DeciCelsius(112)),
-        status: 0,
+        ..ReadingMessage::new(fleet.product.clone())
     };
     Ok((format!("fuel/v1/{site}/{}/reading", place % TANKS_PER_SITE + 1), serde_json::to_string(&message)?))
 }

@@ -3,7 +3,7 @@
 //! Fuel leaves while a pump runs and arrives while a truck unloads, evenly over the time that takes, so that gauges see
 //! levels move. A horizontal cylinder with flat ends turns volume into height.
 
-use model::{DeciCelsius, FORMAT_VERSION, Millilitres, Millimetres, ProductCode, ReadingMessage, TimestampUs};
+use model::{DeciCelsius, Millilitres, Millimetres, ProductCode, ReadingMessage, TimestampUs};
 use rand::Rng;
 use rand::rngs::SmallRng;
 
@@ -110,16 +110,15 @@ impl Tank {
         let unloading = self.flows.iter().any(|flow| flow.volume_ml > 0 && flow.start_us <= at_us);
         let volume = |ml: i64| u64::try_from(ml).ok().and_then(|ml| Millilitres::new(ml).ok()).unwrap_or_default();
         ReadingMessage {
-            v: FORMAT_VERSION,
             seq: Some(self.seq),
             measured_at_us: Some(TimestampUs::from_micros(at_us)),
-            product: product.clone(),
-            volume_ml: volume(measured),
+            volume_ml: Some(volume(measured)),
             capacity_ml: Some(volume(plan.capacity_ml)),
             height_mm: Some(Millimetres(height_mm(plan, measured))),
             water_mm: Some(Millimetres(self.water_mm)),
             temperature_dc: Some(DeciCelsius(self.temperature_dc)),
             status: if unloading { STATUS_DELIVERY } else { 0 },
+            ..ReadingMessage::new(product.clone())
         }
     }
 }
@@ -195,7 +194,7 @@ mod tests {
         let mut tank = tank(20_000_000);
         for minute in 1..500 {
             let reading = tank.reading(&mut rng, &plan(), &product, minute * 60_000_000);
-            assert!(reading.volume_ml.get().abs_diff(20_000_000) <= 4_000);
+            assert!(reading.volume_ml.expect("a volume").get().abs_diff(20_000_000) <= 4_000);
             assert_eq!(reading.seq, Some(minute.cast_unsigned()));
         }
     }

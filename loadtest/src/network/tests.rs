@@ -297,7 +297,7 @@ fn every_kind_of_trouble_happens_within_a_day() {
         repeated += u32::from(seq == *newest);
         swapped += u32::from(seq < *newest);
         *newest = seq.max(*newest);
-        assert!(reading.volume_ml <= reading.capacity_ml.expect("a capacity"));
+        assert!(reading.volume_ml.expect("a volume") <= reading.capacity_ml.expect("a capacity"));
     }
     assert!(repeated > 100 && swapped > 100, "{repeated} repeated, {swapped} swapped");
 }

@@ -25,6 +25,8 @@ pub(super) struct Levels {
 pub(super) enum Dropped {
     /// The gauge itself says that the height is wrong.
     InvalidHeight,
+    /// The gauge gives a height or a share only.
+    NoVolume,
     /// The same values in the same second were accepted before.
     Repeat,
     /// One tank more than are kept.
@@ -35,6 +37,7 @@ impl Dropped {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidHeight => "invalid_height",
+            Self::NoVolume => "no_volume",
             Self::Repeat => "repeat",
             Self::TooManyTanks => "too_many_tanks",
         }
@@ -53,6 +56,7 @@ impl Levels {
         if reading.status & Reading::INVALID_HEIGHT != 0 {
             return Err(Dropped::InvalidHeight);
         }
+        let Some(volume_ml) = reading.volume_ml else { return Err(Dropped::NoVolume) };
         let mut level = TankLevel {
             origin,
             measured_at_us: measured_at(rule, received_at, &reading),
@@ -60,7 +64,7 @@ impl Levels {
             site: reading.site,
             tank: reading.tank,
             product: reading.product,
-            volume_ml: reading.volume_ml,
+            volume_ml,
             capacity_ml: reading.capacity_ml,
             height_mm: reading.height_mm,
             water_mm: reading.water_mm,
@@ -156,23 +160,18 @@ mod tests {
     use expect_test::{Expect, expect};
     use model::{OriginTopic, PartitionId};
 
-    /// `09:00:00 12000.5`, in litres; then optional `tank 2`, `product 95`, `water 12`, `invalid`, `arrives 09:00:00`.
+    /// `09:00:00 12000.5`, in litres; then optional `tank 2`, `product 95`, `water 12`, `invalid`, `unknown`, `arrives 09:00:00`.
     fn reading(text: &str) -> (TimestampUs, Reading) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let after = |word: &str| words.iter().position(|w| *w == word).map(|at| words[at + 1]);
         let measured_at_us = at(words[0]);
+        let (site, tank) = (SiteId::new("A").unwrap(), TankId::new(after("tank").unwrap_or("1")).unwrap());
+        let product = ProductCode::new(after("product").unwrap_or("DIESEL")).unwrap();
         let reading = Reading {
-            site: SiteId::new("A").unwrap(),
-            tank: TankId::new(after("tank").unwrap_or("1")).unwrap(),
-            seq: None,
-            measured_at_us,
-            product: ProductCode::new(after("product").unwrap_or("DIESEL")).unwrap(),
-            volume_ml: litres(words[1]),
-            capacity_ml: None,
-            height_mm: None,
+            volume_ml: (!words.contains(&"unknown")).then(|| litres(words[1])),
             water_mm: after("water").map(|mm| model::Millimetres(mm.parse().unwrap())),
-            temperature_dc: None,
             status: if words.contains(&"invalid") { Reading::INVALID_HEIGHT } else { 0 },
+            ..Reading::new(site, tank, product, measured_at_us)
         };
         (after("arrives").map_or(measured_at_us, at), reading)
     }

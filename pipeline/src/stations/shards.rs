@@ -163,7 +163,8 @@ impl Shards {
                     shard.cover(level.origin);
                     shard.take_in(&self.rule, partition, &level, out);
                 }
-                StationEvent::Status { origin, .. } => shard.cover(origin),
+                StationEvent::Status { origin, .. } | StationEvent::Registered { origin, .. } => shard.cover(origin),
+                StationEvent::Tank(_) => {}
                 StationEvent::Minute(minute) => {
                     out.push(entry(route(&minute.site), partition, News::Recorded(Box::new(minute))));
                 }
@@ -181,6 +182,7 @@ impl Shards {
         shard.readings_through = Some(offset);
         let (key, event) = match record.message {
             DeviceMessage::Status(status) => (status.site.to_string(), StationEvent::Status { origin, status }),
+            DeviceMessage::Setup(setup) => (setup.site.to_string(), StationEvent::Registered { origin, setup }),
             DeviceMessage::Reading(reading) => {
                 match shard.levels.decide(&self.rule, origin, record.received_at_us, reading) {
                     Err(dropped) => return left_out("readings", dropped.as_str()),

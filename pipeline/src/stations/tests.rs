@@ -69,19 +69,9 @@ impl Script {
     }
 
     fn reading(&mut self, site: &str, product: &str, time: TimestampUs, volume: Millilitres) -> Input {
-        let reading = Reading {
-            site: SiteId::new(site).unwrap(),
-            tank: TankId::new(product).unwrap(),
-            seq: None,
-            measured_at_us: time,
-            product: ProductCode::new(product).unwrap(),
-            volume_ml: volume,
-            capacity_ml: None,
-            height_mm: None,
-            water_mm: None,
-            temperature_dc: None,
-            status: 0,
-        };
+        let (site_id, tank) = (SiteId::new(site).unwrap(), TankId::new(product).unwrap());
+        let product_code = ProductCode::new(product).unwrap();
+        let reading = Reading { volume_ml: Some(volume), ..Reading::new(site_id, tank, product_code, time) };
         let record = ReadingRecord { v: 1, received_at_us: time, message: DeviceMessage::Reading(reading) };
         let partition = partition_of(site);
         Input::Readings { partition, records: vec![(next(&mut self.readings, partition), record)] }

@@ -30,6 +30,10 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (site, tank, measured_at, partition, offset)
 SETTINGS non_replicated_deduplication_window = 10000";
 
+/// A gauge may know the height or the share only.
+pub(super) const ALLOW_NO_VOLUME: &str = "
+ALTER TABLE readings MODIFY COLUMN volume_ml Nullable(Int64) COMMENT 'at observed temperature, without water'";
+
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct ReadingRow {
@@ -41,7 +45,7 @@ pub struct ReadingRow {
     seq: Option<u64>,
     measured_at: i64,
     received_at: i64,
-    volume_ml: i64,
+    volume_ml: Option<i64>,
     capacity_ml: Option<i64>,
     height_mm: Option<u32>,
     water_mm: Option<u32>,
@@ -66,11 +70,11 @@ impl ReadingRow {
             seq: reading.seq,
             measured_at: time(reading.measured_at_us),
             received_at: time(received_at_us),
-            volume_ml: reading.volume_ml.get().cast_signed(),
+            volume_ml: reading.volume_ml.map(|volume| volume.get().cast_signed()),
             capacity_ml: reading.capacity_ml.map(|volume| volume.get().cast_signed()),
-            height_mm: reading.height_mm.map(|height| height.0),
-            water_mm: reading.water_mm.map(|height| height.0),
-            temperature_dc: reading.temperature_dc.map(|temperature| temperature.0),
+            height_mm: reading.height().map(|height| height.0 / 10),
+            water_mm: reading.water().map(|height| height.0 / 10),
+            temperature_dc: reading.temperature().map(|temperature| temperature.0 / 10),
             status: reading.status,
         }
     }

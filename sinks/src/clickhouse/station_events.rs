@@ -80,6 +80,24 @@ impl StationEventRow {
                 online: u8::from(status.online),
                 ..whole
             },
+            StationEvent::Registered { setup, .. } => Self {
+                kind: "registered".to_owned(),
+                site: setup.site.to_string(),
+                tank: setup.tank.to_string(),
+                product: setup.product.to_string(),
+                at: time(setup.at_us),
+                volume_ml: setup.capacity_ml.get().cast_signed(),
+                ..whole
+            },
+            StationEvent::Tank(event) => Self {
+                kind: event.kind.name().to_owned(),
+                site: event.site.to_string(),
+                tank: event.tank.to_string(),
+                product: event.product.to_string(),
+                at: time(event.began_at_us),
+                volume_ml: event.kind.volume().get().cast_signed(),
+                ..whole
+            },
             StationEvent::Minute(minute) => Self {
                 kind: "minute".to_owned(),
                 site: minute.site.to_string(),

@@ -15,7 +15,7 @@ struct Step {
     statement: &'static str,
 }
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     Step { version: 1, name: "ledger_facts", statement: ledger_facts::CREATE },
     Step { version: 2, name: "readings", statement: readings::CREATE },
     Step { version: 3, name: "station_events", statement: station_events::CREATE },
@@ -34,6 +34,7 @@ const STEPS: [Step; 18] = [
     Step { version: 16, name: "card_consumption_day_feed ends", statement: consumption::DROP_CARD_DAY_FEED },
     Step { version: 17, name: "card_consumption_day as a table ends", statement: consumption::DROP_CARD_DAY },
     Step { version: 18, name: "card_consumption_day", statement: consumption::CREATE_CARD_DAY_VIEW },
+    Step { version: 19, name: "readings without a volume", statement: readings::ALLOW_NO_VOLUME },
 ];
 
 const CREATE_VERSIONS: &str = "
