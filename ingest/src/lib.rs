@@ -17,6 +17,7 @@ pub mod mqtt;
 pub mod register;
 mod rejected;
 pub mod route;
+pub mod sparkplug;
 
 use std::time::Duration;
 
