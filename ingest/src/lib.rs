@@ -10,6 +10,7 @@
 
 pub mod decode;
 mod identity;
+pub mod import;
 mod kafka;
 mod log_reader;
 mod membership;
