@@ -37,14 +37,27 @@ pub(super) struct Decoded<R> {
     /// Of `raw`: bytes that wait to be decoded.
     begin: usize,
     end: usize,
+    /// The source has no more bytes.
     ended: bool,
+    /// The decoder has given all; it must not be asked again.
+    finished: bool,
     meter: Meter,
 }
 
 impl<R: Read> Decoded<R> {
     pub(super) fn new(source: R, encoding: &'static Encoding, meter: Meter) -> Self {
         let decoder = encoding.new_decoder_with_bom_removal();
-        Self { source, decoder, encoding, raw: vec![0; PIECE_BYTES], begin: 0, end: 0, ended: false, meter }
+        Self {
+            source,
+            decoder,
+            encoding,
+            raw: vec![0; PIECE_BYTES],
+            begin: 0,
+            end: 0,
+            ended: false,
+            finished: false,
+            meter,
+        }
     }
 }
 
@@ -53,6 +66,9 @@ impl<R: Read> Read for Decoded<R> {
         if self.meter.in_line.get() > LINE_BYTES_MAX {
             let what = "a line does not end: is a quotation mark not closed?";
             return Err(Error::new(ErrorKind::InvalidData, what));
+        }
+        if self.finished {
+            return Ok(0);
         }
         loop {
             if self.begin == self.end && !self.ended {
@@ -64,12 +80,17 @@ impl<R: Read> Read for Decoded<R> {
             let (result, taken, given) = self.decoder.decode_to_utf8_without_replacement(waiting, out, self.ended);
             self.begin += taken;
             self.meter.read.set(self.meter.read.get() + taken as u64);
+            self.finished = match result {
+                DecoderResult::InputEmpty => self.ended,
+                DecoderResult::OutputFull => false,
+                DecoderResult::Malformed(..) => true,
+            };
             if let DecoderResult::Malformed(..) = result {
                 let name = self.encoding.name();
                 let what = format!("byte {} of the file is not {name}", self.meter.read.get().saturating_sub(1));
                 return Err(Error::new(ErrorKind::InvalidData, what));
             }
-            if given > 0 || out.is_empty() || (self.ended && self.begin == self.end) {
+            if given > 0 || out.is_empty() || self.finished {
                 self.meter.in_line.set(self.meter.in_line.get() + given);
                 return Ok(given);
             }
