@@ -85,12 +85,13 @@ pub async fn run(
         let mut connection = Connection::open(&outlet.config);
         let ended = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => {
-                connection.finish(&outlet.config).await;
-                break Ok(());
-            }
+            _ = stop.wait_for(|stop| *stop) => None,
             Some(error) = failures.recv() => break Err(error),
-            ended = connection.serve(&outlet, &mut host, &told) => ended,
+            ended = connection.serve(&outlet, &mut host, &told) => Some(ended),
+        };
+        let Some(ended) = ended else {
+            connection.finish(&outlet.config).await;
+            break Ok(());
         };
         match ended {
             Ended::Failed(error) => break Err(error),
