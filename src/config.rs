@@ -61,6 +61,10 @@ pub(crate) struct Mqtt {
     pub(crate) client_id: String,
     pub(crate) topic_prefix: String,
     pub(crate) shared_group: Option<String>,
+    /// The name of this host application; `None`: Sparkplug is not listened to.
+    pub(crate) sparkplug_host: Option<String>,
+    /// Empty: all.
+    pub(crate) sparkplug_groups: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -158,6 +162,8 @@ impl Default for Mqtt {
             client_id: "forecourt".into(),
             topic_prefix: "fuel/v1".into(),
             shared_group: None,
+            sparkplug_host: None,
+            sparkplug_groups: Vec::new(),
         }
     }
 }
@@ -294,6 +300,12 @@ impl Config {
         ensure!(!self.mqtt.client_id.is_empty(), "mqtt.client_id is empty: a persistent session needs a stable name");
         if self.mqtt.topic_prefix.contains(['#', '+', '$']) || self.mqtt.topic_prefix.is_empty() {
             bail!("mqtt.topic_prefix {:?}: a plain topic without wildcards is needed", self.mqtt.topic_prefix);
+        }
+        for name in self.mqtt.sparkplug_host.iter().chain(&self.mqtt.sparkplug_groups) {
+            ensure!(
+                !name.is_empty() && !name.contains(['#', '+', '/']),
+                "mqtt.sparkplug_host and mqtt.sparkplug_groups: {name:?} is no level of a topic"
+            );
         }
         ensure!(
             self.clickhouse.url.starts_with("http://") || self.clickhouse.url.starts_with("https://"),

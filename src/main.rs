@@ -6,6 +6,7 @@ mod config;
 mod engines;
 mod explain;
 mod flows;
+mod import;
 mod ledger;
 mod owner;
 mod priority;
@@ -58,6 +59,8 @@ enum Command {
     Audit(audit::Options),
     /// Match top-ups with the bank's register from a CSV file
     Register(register::Options),
+    /// Take tank readings from a CSV file that a device or a program exported
+    Import(import::Options),
     /// Show, check or rebuild the snapshots with which a start begins
     Snapshot(snapshots::command::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
@@ -164,6 +167,7 @@ fn run() -> anyhow::Result<bool> {
         Command::Explain(options) => explain::run(&options)?,
         Command::Audit(options) => return audit::run(&options),
         Command::Register(options) => return register::run(&options),
+        Command::Import(options) => return import::run(&options),
         Command::Snapshot(options) => return snapshots::command::run(&options),
         Command::Clickhouse(options) => clickhouse::run(&options)?,
     }

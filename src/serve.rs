@@ -128,17 +128,41 @@ fn start_ingest(config: &Config, parts: &mut Parts, health: &dashboards::Health)
         shared_group: config.mqtt.shared_group.clone(),
         credentials: None,
         keep_alive: MQTT_KEEP_ALIVE,
-        log,
+        log: log.clone(),
         payload_bytes_max: MQTT_PAYLOAD_BYTES_MAX,
     };
     let (told, link) = watch::channel(ingest::MqttLink::Connecting);
     let (stop, gauges) = (parts.stop_async.subscribe(), health.clone());
     parts.task("mqtt", async move { Ok(ingest::mqtt::run(mqtt, told, stop).await?) });
     parts.task("gauges", async move {
-        report_gauges(link, &gauges).await;
+        report_gauges("gauges", link, &gauges).await;
         Ok(())
     });
+    start_sparkplug(config, log, parts, health);
     Ok(())
+}
+
+/// Edge nodes from MQTT, when this process is their host application.
+fn start_sparkplug(config: &Config, log: model::LogSettings, parts: &mut Parts, health: &dashboards::Health) {
+    let Some(host_id) = config.mqtt.sparkplug_host.clone() else { return };
+    let sparkplug = ingest::sparkplug::session::SparkplugConfig {
+        host: config.mqtt.host.clone(),
+        port: config.mqtt.port,
+        client_id: format!("{}-sparkplug", config.mqtt.client_id),
+        credentials: None,
+        host_id,
+        groups: config.mqtt.sparkplug_groups.clone(),
+        keep_alive: MQTT_KEEP_ALIVE,
+        log,
+        patience: ingest::sparkplug::Patience::default(),
+    };
+    let (told, link) = watch::channel(ingest::MqttLink::Connecting);
+    let (stop, edges) = (parts.stop_async.subscribe(), health.clone());
+    parts.task("sparkplug", async move { Ok(ingest::sparkplug::session::run(sparkplug, told, stop).await?) });
+    parts.task("edges", async move {
+        report_gauges("sparkplug", link, &edges).await;
+        Ok(())
+    });
 }
 
 /// Rows in ClickHouse.
@@ -166,14 +190,14 @@ fn start_sinks(config: &Config, parts: &mut Parts, health: &dashboards::Health) 
 }
 
 /// Keeps the page told whether gauges can be heard. Decisions do not need them, so `/readyz` does not wait.
-async fn report_gauges(mut link: watch::Receiver<ingest::MqttLink>, health: &dashboards::Health) {
+async fn report_gauges(part: &'static str, mut link: watch::Receiver<ingest::MqttLink>, health: &dashboards::Health) {
     loop {
         let (is_well, detail) = match &*link.borrow_and_update() {
             ingest::MqttLink::Connecting => (false, "connecting to the MQTT broker".to_owned()),
             ingest::MqttLink::Subscribed => (true, "listening".to_owned()),
             ingest::MqttLink::Down(reason) => (false, format!("no connection to the MQTT broker: {reason}")),
         };
-        health.set("gauges", is_well, detail);
+        health.set(part, is_well, detail);
         if link.changed().await.is_err() {
             return;
         }

@@ -1,20 +1,25 @@
 //! Outside bytes become typed values, or a reason why not.
 //!
-//! In: the payload of a transaction, an order, a request or a tank reading. Out: the value, or a [`RejectReason`] from a
+//! In: the payload of a transaction, an order, a request, a tank reading or a console's reply. Out: the value, or a [`RejectReason`] from a
 //! closed list with a sentence for people: what is wrong, in which field, at which line and column.
 //! Guarantees: total, no panic and no deep recursion whatever the bytes; a card number that should be a token never
 //! passes. Unknown fields are ignored, however deep; a repeated known field is refused.
 //! Does not: know contracts, cards or stations. Whether a well-formed request makes sense is the ledger's affair.
 
 mod card_number;
+pub mod units;
 mod values;
+mod veeder_root;
 
 use model::{
-    CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, ReadingMessage, RejectReason, Request, SiteId,
-    StatusMessage, TankId, TimestampUs, Transaction,
+    ChartPoint, CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, ReadingMessage, RejectReason, Request,
+    SiteId, StatusMessage, TankId, TimestampUs, Transaction,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use units::Units;
+use veeder_root::messages::{self, Console};
 
 pub(crate) use card_number::masked as card_numbers_masked;
 
@@ -30,6 +35,8 @@ pub const ITEMS_MAX: usize = 20;
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Longest detail of a rejection, in bytes.
 const DETAIL_BYTES_MAX: usize = 500;
+/// The level of a topic that has replies of Veeder-Root consoles.
+pub(crate) const CONSOLE_LEVEL: &str = "veeder-root";
 /// What the topics of tank gauges begin with unless configured otherwise.
 pub const TOPIC_PREFIX: &str = "fuel/v1";
 
@@ -67,7 +74,7 @@ pub fn reading(mqtt_topic: &str, payload: &[u8], received_at: TimestampUs) -> Re
     reading_under(TOPIC_PREFIX, mqtt_topic, payload, received_at)
 }
 
-/// As [`reading`], under another prefix: `{prefix}/{site}/{tank}/reading` or `{prefix}/{site}/status`.
+/// As [`readings_under`], for topics whose publishes are one message each.
 pub fn reading_under(
     prefix: &str,
     mqtt_topic: &str,
@@ -75,24 +82,63 @@ pub fn reading_under(
     received_at: TimestampUs,
 ) -> Result<DeviceMessage, Refusal> {
     match address(prefix, mqtt_topic)? {
-        Address::Tank(site, tank) => {
-            let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
-            version(message.v)?;
-            values::reading(&message)?;
-            Ok(DeviceMessage::Reading(message.of(site, tank, received_at)))
-        }
-        Address::Site(site) => {
-            let message: StatusMessage = document(payload, READING_BYTES_MAX)?;
-            version(message.v)?;
-            let at_us = message.at_us.unwrap_or(received_at);
-            Ok(DeviceMessage::Status(DeviceStatus { site, online: message.online, at_us }))
+        Address::Tank(site, tank) => json_reading(site, tank, payload, received_at),
+        Address::Site(site) => json_status(site, payload, received_at),
+        Address::Console(..) => {
+            Err((RejectReason::Address, format!("topic {mqtt_topic:?} has replies of a console, not one message")))
         }
     }
+}
+
+/// All messages of a publish, at least one: `{prefix}/{site}/{tank}/reading`, `{prefix}/{site}/status`, or a reply of a
+/// Veeder-Root console on `{prefix}/{site}/{tank, or 00 for all}/veeder-root[/metric|us|imperial]`.
+pub fn readings_under(
+    prefix: &str,
+    mqtt_topic: &str,
+    payload: &[u8],
+    received_at: TimestampUs,
+) -> Result<Vec<DeviceMessage>, Refusal> {
+    match address(prefix, mqtt_topic)? {
+        Address::Tank(site, tank) => Ok(vec![json_reading(site, tank, payload, received_at)?]),
+        Address::Site(site) => Ok(vec![json_status(site, payload, received_at)?]),
+        Address::Console(site, tank, units) => messages::messages(&Console { site, tank, units, received_at }, payload),
+    }
+}
+
+/// Largest payload of a topic.
+pub(crate) fn payload_bytes_max(mqtt_topic: &str) -> usize {
+    let is_reply = mqtt_topic.rsplit('/').take(2).any(|level| level == CONSOLE_LEVEL);
+    if is_reply { veeder_root::REPLY_BYTES_MAX } else { READING_BYTES_MAX }
+}
+
+/// The strapping points that a console answers to `i216`, by its number of the tank: for the registration of tanks.
+pub fn console_charts(payload: &[u8], units: Units) -> Result<Vec<(u8, Vec<ChartPoint>)>, Refusal> {
+    messages::charts(payload, units)
+}
+
+fn json_reading(
+    site: SiteId,
+    tank: TankId,
+    payload: &[u8],
+    received_at: TimestampUs,
+) -> Result<DeviceMessage, Refusal> {
+    let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
+    version(message.v)?;
+    values::reading(&message)?;
+    Ok(DeviceMessage::Reading(message.of(site, tank, received_at)))
+}
+
+fn json_status(site: SiteId, payload: &[u8], received_at: TimestampUs) -> Result<DeviceMessage, Refusal> {
+    let message: StatusMessage = document(payload, READING_BYTES_MAX)?;
+    version(message.v)?;
+    let at_us = message.at_us.unwrap_or(received_at);
+    Ok(DeviceMessage::Status(DeviceStatus { site, online: message.online, at_us }))
 }
 
 enum Address {
     Tank(SiteId, TankId),
     Site(SiteId),
+    Console(SiteId, TankId, Units),
 }
 
 fn address(prefix: &str, topic: &str) -> Result<Address, Refusal> {
@@ -103,12 +149,19 @@ fn address(prefix: &str, topic: &str) -> Result<Address, Refusal> {
         .ok_or_else(|| wrong(format!("topic {topic:?} does not begin with {prefix}/")))?;
     let site = |id: &str| SiteId::new(id).map_err(|error| wrong(format!("site {id:?} in the topic: {error}")));
     let tank = |id: &str| TankId::new(id).map_err(|error| wrong(format!("tank {id:?} in the topic: {error}")));
-    let mut levels = path.split('/');
-    match (levels.next(), levels.next(), levels.next(), levels.next()) {
-        (Some(site_id), Some(tank_id), Some("reading"), None) => Ok(Address::Tank(site(site_id)?, tank(tank_id)?)),
-        (Some(site_id), Some("status"), None, None) => Ok(Address::Site(site(site_id)?)),
+    let levels: Vec<&str> = path.split('/').collect();
+    match levels[..] {
+        [site_id, tank_id, "reading"] => Ok(Address::Tank(site(site_id)?, tank(tank_id)?)),
+        [site_id, "status"] => Ok(Address::Site(site(site_id)?)),
+        [site_id, tank_id, CONSOLE_LEVEL] => Ok(Address::Console(site(site_id)?, tank(tank_id)?, Units::default())),
+        [site_id, tank_id, CONSOLE_LEVEL, units] => {
+            let known = Units::named(units);
+            let known = known.ok_or_else(|| wrong(format!("units {units:?} in the topic: metric, us or imperial")))?;
+            Ok(Address::Console(site(site_id)?, tank(tank_id)?, known))
+        }
         _ => Err(wrong(format!(
-            "topic {topic:?} is neither {prefix}/{{site}}/{{tank}}/reading nor {prefix}/{{site}}/status"
+            "topic {topic:?} is neither {prefix}/{{site}}/{{tank}}/reading nor {prefix}/{{site}}/status \
+             nor {prefix}/{{site}}/{{tank}}/{CONSOLE_LEVEL}"
         ))),
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod decode;
 mod identity;
+pub mod import;
 mod kafka;
 mod log_reader;
 mod membership;
@@ -17,6 +18,7 @@ pub mod mqtt;
 pub mod register;
 mod rejected;
 pub mod route;
+pub mod sparkplug;
 
 use std::time::Duration;
 

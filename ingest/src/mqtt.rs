@@ -1,8 +1,9 @@
 //! Tank gauges and station controllers over MQTT: each publish becomes a record of `fuel.readings`, or of `fuel.rejected`.
 //!
-//! In: publishes on `{prefix}/+/+/reading` and `{prefix}/+/status`, QoS 1, persistent session. Out: records keyed by site.
+//! In: publishes on `{prefix}/+/+/reading`, `{prefix}/+/+/veeder-root` and `{prefix}/+/status`, QoS 1, persistent session.
+//! Out: records keyed by site; several for a console's reply about several tanks.
 //! Guarantees:
-//! - A publish is acknowledged after Kafka has its record, and in order of arrival. What was not acknowledged when the
+//! - A publish is acknowledged after Kafka has its records, and in order of arrival. What was not acknowledged when the
 //!   connection, the broker or this process died comes again, so a reading may be recorded twice and is never lost.
 //! - After a reconnect nothing of the old connection is acknowledged: packet numbers begin anew there. Each connection has
 //!   a client, an event loop and a queue of its own (`receipts`), so old acknowledgements have nowhere to go.
@@ -19,7 +20,8 @@
 //! an older configuration stay in a persistent session until `client_id` changes; what they bring is rejected for its
 //! address.
 
-mod receipts;
+pub(crate) mod receipts;
+pub(crate) mod records;
 mod session;
 
 use std::fmt;

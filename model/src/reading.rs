@@ -112,6 +112,7 @@ impl ReadingMessage {
             temperature_cc: self.temperature_cc,
             status: self.status,
             historical: self.historical,
+            alarms: None,
         }
     }
 }
@@ -135,6 +136,7 @@ pub struct ReadingRecord {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are readings: a box would cost each an allocation")]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceMessage {
     Reading(Reading),
@@ -195,6 +197,9 @@ pub struct Reading {
     /// Measured before and sent now, as by a battery gauge or after an outage: not the current level.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub historical: bool,
+    /// Alarms of the tank that its gauge shows, as Veeder-Root numbers them; empty: it shows none; absent: not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<Vec<u8>>,
 }
 
 impl Reading {

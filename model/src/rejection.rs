@@ -48,10 +48,16 @@ pub enum RejectReason {
     Address,
     /// The right shape with a value that cannot be: no item in a sale, a location off the globe.
     Value,
+    /// The checksum disagrees: bytes were lost or changed on the way.
+    Checksum,
+    /// The device itself says that it did not understand what it was asked.
+    Device,
+    /// A message that needs what came before it, and that did not come: no birth, an unknown alias, a gap.
+    Session,
 }
 
 impl RejectReason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::TooLarge,
         Self::NotUtf8,
@@ -60,6 +66,9 @@ impl RejectReason {
         Self::Version,
         Self::Address,
         Self::Value,
+        Self::Checksum,
+        Self::Device,
+        Self::Session,
     ];
 
     #[must_use]
@@ -73,6 +82,9 @@ impl RejectReason {
             Self::Version => "version",
             Self::Address => "address",
             Self::Value => "value",
+            Self::Checksum => "checksum",
+            Self::Device => "device",
+            Self::Session => "session",
         }
     }
 }

@@ -3,7 +3,7 @@
 mod orders;
 
 use model::{
-    CardToken, DeciCelsius, Item, MinorUnits, ReadingMessage, RejectReason, Request, RequestBody, Transaction,
+    CardToken, DeciCelsius, Item, MinorUnits, Reading, ReadingMessage, RejectReason, Request, RequestBody, Transaction,
     TransactionKind, Unit,
 };
 
@@ -114,6 +114,31 @@ pub(super) fn reading(message: &ReadingMessage) -> Result<(), Refusal> {
         {
             return refused(format!("{name}: {}, at most {HEIGHT_MM_MAX} is possible", height.0));
         }
+    }
+    for (name, height) in [("height_dmm", message.height_dmm), ("water_dmm", message.water_dmm)] {
+        if let Some(height) = height
+            && height.0 > HEIGHT_MM_MAX * 10
+        {
+            return refused(format!("{name}: {}, at most {} is possible", height.0, HEIGHT_MM_MAX * 10));
+        }
+    }
+    if let Some(temperature) = message.temperature_cc
+        && !(TEMPERATURE_DC_MIN.0 * 10..=TEMPERATURE_DC_MAX.0 * 10).contains(&temperature.0)
+    {
+        return refused(format!(
+            "temperature_cc: {}, from {} to {} is possible",
+            temperature.0,
+            TEMPERATURE_DC_MIN.0 * 10,
+            TEMPERATURE_DC_MAX.0 * 10
+        ));
+    }
+    let knows_a_level = message.volume_ml.is_some()
+        || message.volume_15_ml.is_some()
+        || message.percent_e2.is_some()
+        || message.height_mm.is_some()
+        || message.height_dmm.is_some();
+    if !knows_a_level && message.status & Reading::INVALID_HEIGHT == 0 {
+        return refused("none of volume_ml, volume_15_ml, height_mm, height_dmm and percent_e2".to_owned());
     }
     if let Some(temperature) = message.temperature_dc
         && !(TEMPERATURE_DC_MIN..=TEMPERATURE_DC_MAX).contains(&temperature)

@@ -5,6 +5,7 @@
 //! earlier connection, because each connection has its own client and its own queue, which end with it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::PartitionId;
@@ -20,7 +21,7 @@ use crate::Error;
 use crate::kafka::Watch;
 
 /// The publishes of one connection that are not acknowledged.
-pub(super) struct Acks {
+pub(crate) struct Acks {
     client: AsyncClient,
     queue: Mutex<InOrder<Publish>>,
 }
@@ -81,18 +82,43 @@ impl<T> InOrder<T> {
 }
 
 /// Travels with a record to Kafka and back.
-pub(super) struct Receipt {
+pub(crate) struct Receipt(Arc<Whole>);
+
+/// What the records of one publish have in common.
+struct Whole {
     /// `None` for a publish that wants no acknowledgement (QoS 0).
-    pub(super) owed: Option<(Arc<Acks>, u64)>,
+    owed: Option<(Arc<Acks>, u64)>,
+    /// Records that are not in the log yet.
+    left: AtomicUsize,
     /// Its share of the memory for records under way.
-    pub(super) _share: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Receipt {
+    /// Receipts for the `count` records of one publish: it is settled when the log has the last of them.
+    pub(crate) fn shared(
+        count: usize,
+        owed: Option<(Arc<Acks>, u64)>,
+        share: OwnedSemaphorePermit,
+    ) -> impl Iterator<Item = Box<Self>> {
+        let whole = Arc::new(Whole { owed, left: AtomicUsize::new(count), _share: share });
+        std::iter::repeat_n(whole, count).map(|whole| Box::new(Self(whole)))
+    }
+
+    fn arrived(&self) {
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some((acks, number)) = &self.0.owed
+        {
+            acks.settle(*number);
+        }
+    }
 }
 
 /// Takes delivery reports, on the producer's thread.
-pub(super) struct Receipts {
-    pub(super) watch: Watch,
+pub(crate) struct Receipts {
+    pub(crate) watch: Watch,
     /// Where the first failed delivery is told.
-    pub(super) failed: mpsc::Sender<Error>,
+    pub(crate) failed: mpsc::Sender<Error>,
 }
 
 impl ClientContext for Receipts {
@@ -111,9 +137,7 @@ impl ProducerContext for Receipts {
         match result {
             Ok(_) => {
                 self.watch.well();
-                if let Some((acks, number)) = &receipt.owed {
-                    acks.settle(*number);
-                }
+                receipt.arrived();
             }
             Err((source, message)) => {
                 let error = Error::Delivery {

@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{FORMAT_VERSION, PartitionId, ReadingRecord, RejectReason, Rejection, Source, TimestampUs, Topic};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use model::{RejectReason, TimestampUs};
+use rdkafka::producer::ThreadedProducer;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions, Outgoing, Publish, QoS,
     StateError, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::receipts::{Acks, Receipt, Receipts};
+use super::records::{self, Outbound};
 use super::{Link, MqttConfig, PACKET_BYTES_MAX};
-use crate::{Error, decode, kafka, rejected};
+use crate::{Error, decode, kafka};
 
 /// Acknowledgements and subscriptions on their way out. A packet number has 16 bits, so no broker awaits more.
 const REQUESTS_MAX: usize = 1 << 16;
@@ -26,8 +25,6 @@ const CONNECT_TIMEOUT_SECS: u64 = 5;
 const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long records and acknowledgements may take when the process stops.
 const FINISH_PATIENCE: Duration = Duration::from_secs(2);
-/// Pause when librdkafka's queue is full.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a session ended.
 pub(super) enum Ended {
@@ -48,15 +45,6 @@ pub(super) struct Session<'a> {
     connected: bool,
     /// A subscription is not confirmed yet; until when it must be.
     subscribing: Option<Instant>,
-}
-
-/// A record on its way to Kafka.
-struct Outbound {
-    topic: String,
-    partition: PartitionId,
-    key: String,
-    value: Vec<u8>,
-    headers: Option<OwnedHeaders>,
 }
 
 impl<'a> Session<'a> {
@@ -151,67 +139,35 @@ impl<'a> Session<'a> {
         // Closed never: the semaphore lives as long as `run`.
         let Ok(share) = self.under_way.clone().acquire_many_owned(kib).await else { return Ok(()) };
         let outbound = self.outbound(&publish, received_at)?;
+        assert!(!outbound.is_empty(), "every publish becomes a record, or it would never be acknowledged");
         let owed = (publish.qos != QoS::AtMostOnce).then(|| {
             let owed = Publish { payload: Bytes::new(), topic: String::new(), ..publish };
             (self.acks.clone(), self.acks.owe(owed))
         });
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("forecourt_mqtt_unacknowledged").set(self.acks.owed() as f64);
-        let receipt = Box::new(Receipt { owed, _share: share });
-        let mut record = BaseRecord::with_opaque_to(&outbound.topic, receipt)
-            .partition(outbound.partition.0)
-            .key(&outbound.key)
-            .payload(&outbound.value);
-        if let Some(headers) = outbound.headers {
-            record = record.headers(headers);
+        for (record, receipt) in outbound.iter().zip(Receipt::shared(outbound.len(), owed, share)) {
+            records::send(self.producer, record, receipt).await?;
         }
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    record = back;
-                    sleep(FULL_PAUSE).await;
-                }
-                Err((source, _)) => {
-                    let (topic, partition) = (outbound.topic.clone(), outbound.partition);
-                    return Err(Error::Delivery { topic, partition, source });
-                }
-            }
-        }
+        Ok(())
     }
 
-    /// The record that a publish becomes.
-    fn outbound(&self, publish: &Publish, received_at: TimestampUs) -> Result<Outbound, Error> {
+    /// The records that a publish becomes, at least one.
+    fn outbound(&self, publish: &Publish, received_at: TimestampUs) -> Result<Vec<Outbound>, Error> {
         let MqttConfig { log, topic_prefix, payload_bytes_max, .. } = self.config;
         let length = publish.payload.len();
-        let decoded = if length > *payload_bytes_max {
-            Err((RejectReason::TooLarge, format!("{length} bytes, at most {payload_bytes_max} are accepted")))
+        let bytes_max = decode::payload_bytes_max(&publish.topic);
+        let bytes_max = if bytes_max == decode::READING_BYTES_MAX { *payload_bytes_max } else { bytes_max };
+        let decoded = if length > bytes_max {
+            Err((RejectReason::TooLarge, format!("{length} bytes, at most {bytes_max} are accepted")))
         } else {
-            decode::reading_under(topic_prefix, &publish.topic, &publish.payload, received_at)
+            decode::readings_under(topic_prefix, &publish.topic, &publish.payload, received_at)
         };
         match decoded {
-            Ok(message) => {
-                let kind = match message {
-                    model::DeviceMessage::Reading(_) => "reading",
-                    model::DeviceMessage::Status(_) => "status",
-                    model::DeviceMessage::Setup(_) => "setup",
-                };
-                metrics::counter!("forecourt_readings_received_total", "kind" => kind).increment(1);
-                let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: received_at, message };
-                let key = record.message.site().to_string();
-                let value =
-                    serde_json::to_vec(&record).map_err(|source| Error::Encode { topic: Topic::Readings, source })?;
-                let topic = log.topic_name(Topic::Readings);
-                Ok(Outbound { topic, partition: log.partition_of(&key), key, value, headers: None })
+            Ok(messages) => {
+                messages.into_iter().map(|message| records::of_message(message, received_at, log)).collect()
             }
-            Err((reason, detail)) => {
-                let source = Source::Mqtt { topic: publish.topic.clone() };
-                let raw = publish.payload[..length.min(rejected::RAW_BYTES_MAX)].to_vec();
-                let rejection = Rejection { reason, detail, source, received_at_us: received_at, raw };
-                let rejected::RejectedRecord { partition, key, headers, value } = rejected::record(&rejection, log);
-                let topic = log.topic_name(rejected::TOPIC);
-                Ok(Outbound { topic, partition, key, value, headers: Some(headers) })
-            }
+            Err(refusal) => Ok(vec![records::of_refusal(refusal, &publish.topic, &publish.payload, received_at, log)]),
         }
     }
 
@@ -235,11 +191,17 @@ impl<'a> Session<'a> {
     }
 }
 
-fn filters(config: &MqttConfig) -> [SubscribeFilter; 2] {
+fn filters(config: &MqttConfig) -> [SubscribeFilter; 3] {
     let prefix = &config.topic_prefix;
     let share = config.shared_group.as_ref().map(|group| format!("$share/{group}/")).unwrap_or_default();
-    [format!("{share}{prefix}/+/+/reading"), format!("{prefix}/+/status")]
-        .map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce))
+    let console = decode::CONSOLE_LEVEL;
+    [
+        format!("{share}{prefix}/+/+/reading"),
+        // `#` stands for no level as well.
+        format!("{share}{prefix}/+/+/{console}/#"),
+        format!("{prefix}/+/status"),
+    ]
+    .map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce))
 }
 
 /// What is wrong with the broker's answer to our subscriptions.
