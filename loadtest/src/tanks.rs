@@ -16,8 +16,8 @@ pub mod scorecard;
 mod sending;
 mod truth;
 mod vessel;
-mod watch;
 mod walk;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -29,11 +29,11 @@ use model::{
 pub use fuel::Fuel;
 pub use naive::Naive;
 pub use plan::{Regime, Story, TANKS_PER_SITE, TankPlan, World};
-pub use watch::{Engine, Finding, Taken, Treated, Watched, watch};
 pub use truth::{
-    Arrival, Arrived, Dirt, Drop, PumpSale, Sample, Ticket, TankRun, TrueDelivery, TrueIngress, TrueLeak, TrueSilence,
+    Arrival, Arrived, Dirt, Drop, PumpSale, Sample, TankRun, Ticket, TrueDelivery, TrueIngress, TrueLeak, TrueSilence,
     TrueTheft, Truth,
 };
+pub use watch::{Engine, Finding, Taken, Treated, Watched, watch};
 
 impl World {
     /// The whole life of one tank. Tanks do not depend on each other; those of a site share power cuts.

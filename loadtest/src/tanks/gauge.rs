@@ -42,18 +42,17 @@ impl Gauge {
             WAVES_MM * (-calm_for_s / WAVES_FADE_S).exp()
         });
         let ripples = if contents.pumps_running() > 0 { RIPPLES_MM } else { 0.0 };
-        let noise_mm = self.chance.normal(plan.gauge.noise_mm) + self.chance.normal(waves) + self.chance.normal(ripples);
+        let noise_mm =
+            self.chance.normal(plan.gauge.noise_mm) + self.chance.normal(waves) + self.chance.normal(ripples);
         let water = plan.vessel.litres_at(water_mm / 1000.0);
         let surface_mm = plan.vessel.height_m((contents.litres() + water) / plan.gauge.chart_ratio) * 1000.0;
         let step_mm = plan.gauge.step_mm;
-        let seen_mm = (real(rounded((surface_mm + noise_mm) / step_mm)) * step_mm)
-            .clamp(0.0, plan.vessel.diameter_m * 1000.0);
+        let seen_mm =
+            (real(rounded((surface_mm + noise_mm) / step_mm)) * step_mm).clamp(0.0, plan.vessel.diameter_m * 1000.0);
         let water_mm = real(rounded(water_mm + self.chance.normal(0.3))).clamp(0.0, seen_mm);
-        let litres =
-            (plan.vessel.litres_at(seen_mm / 1000.0) - plan.vessel.litres_at(water_mm / 1000.0)).max(0.0);
+        let litres = (plan.vessel.litres_at(seen_mm / 1000.0) - plan.vessel.litres_at(water_mm / 1000.0)).max(0.0);
         let celsius = self.felt_celsius + plan.gauge.celsius_bias + self.chance.normal(0.02);
-        let mut reading =
-            Reading::new(plan.site.clone(), plan.tank.clone(), plan.fuel.product(), at(contents.at_s));
+        let mut reading = Reading::new(plan.site.clone(), plan.tank.clone(), plan.fuel.product(), at(contents.at_s));
         reading.seq = Some(self.seq);
         reading.volume_ml = Some(millilitres(real(rounded(litres / plan.gauge.step_litres)) * plan.gauge.step_litres));
         reading.height_dmm = Some(DeciMillimetres(tenths(seen_mm)));

@@ -35,12 +35,8 @@ impl Regime {
         Self { name: "30 min, volume alone", interval_s: 1800, all_columns: false, sales: false, packet_every_s: None };
     pub const VOLUME_IN_PACKETS: Self =
         Self { name: "30 min, in packets", packet_every_s: Some(6 * 3600), ..Self::VOLUME_EACH_HALF_HOUR };
-    pub const ALL: [Self; 4] = [
-        Self::ALL_EACH_MINUTE,
-        Self::VOLUME_EACH_FIVE_MINUTES,
-        Self::VOLUME_EACH_HALF_HOUR,
-        Self::VOLUME_IN_PACKETS,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::ALL_EACH_MINUTE, Self::VOLUME_EACH_FIVE_MINUTES, Self::VOLUME_EACH_HALF_HOUR, Self::VOLUME_IN_PACKETS];
 }
 
 /// What goes wrong in a world beside dirty data, which is everywhere.

@@ -27,6 +27,9 @@ pub use losses::{Alarms, LeakScore, SightingScore, TheftScore};
 pub use rows::RowScore;
 pub use spread::Spread;
 
+/// Examples of faults that a score keeps.
+const FAULTS_MAX: usize = 500;
+
 /// Leaks that are tried, in ml/h: half and all of the 0.2 gal/h of the monthly test, and what is larger.
 pub const LEAKS_ML_PER_HOUR: [u32; 6] = [379, 757, 1_500, 3_000, 6_000, 12_000];
 
@@ -123,8 +126,7 @@ fn tanks_of(regime: Regime, seeds: Seeds, extent: Extent) -> Vec<(World, u64)> {
         }
         for (place, ml_per_hour) in LEAKS_ML_PER_HOUR.into_iter().enumerate() {
             let (seed, story) = (seed * 100 + 10 + place as u64, Story::Leak { ml_per_hour });
-            let world =
-                World { seed, regime, story, tanks: extent.leaking_tanks, days: extent.leak_days, dirty: true };
+            let world = World { seed, regime, story, tanks: extent.leaking_tanks, days: extent.leak_days, dirty: true };
             tanks.extend((0..world.tanks).map(|number| (world, number)));
         }
     }
@@ -172,7 +174,8 @@ impl Part {
         if self.world.story == Story::Ordinary {
             score.alarms.deliveries += self.deliveries.seen.invented + self.deliveries.in_silence.invented;
         }
-        score.faults.extend(self.deliveries.faults);
+        let room = FAULTS_MAX.saturating_sub(score.faults.len());
+        score.faults.extend(self.deliveries.faults.into_iter().take(room));
     }
 }
 

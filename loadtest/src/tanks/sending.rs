@@ -3,9 +3,7 @@
 //! In: clean readings in order of time, and the times of silence. Out: arrivals in their order, each with what is wrong
 //! with it. Guarantees that a reading without a mark is as the gauge measured it, and that it arrives once.
 
-use model::{
-    CentiCelsius, DeciMillimetres, DeviceStatus, Millilitres, Reading, SilenceCause, TimestampUs,
-};
+use model::{CentiCelsius, DeciMillimetres, DeviceStatus, Millilitres, Reading, SilenceCause, TimestampUs};
 
 use super::chance::{Chance, rounded};
 use super::gauge::at;
@@ -33,9 +31,9 @@ pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, silences: &[TrueS
     let capacity = plan.vessel.capacity_l();
     for clean in life.readings {
         let measured_us = clean.measured_at_us.get();
-        let silence = silences.iter().find(|silence| {
-            (silence.began_at_us.get()..silence.ended_at_us.get()).contains(&measured_us)
-        });
+        let silence = silences
+            .iter()
+            .find(|silence| (silence.began_at_us.get()..silence.ended_at_us.get()).contains(&measured_us));
         if silence.is_some_and(|silence| !silence.kept) {
             continue;
         }
@@ -44,7 +42,8 @@ pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, silences: &[TrueS
         way.reading(clean, kept_until_us, spell, capacity);
     }
     for sale in life.sales {
-        let delay_s = if way.chance.happens(0.01) { way.chance.between(60.0, 7200.0) } else { way.chance.between(1.0, 30.0) };
+        let delay_s =
+            if way.chance.happens(0.01) { way.chance.between(60.0, 7200.0) } else { way.chance.between(1.0, 30.0) };
         if world.regime.sales {
             way.arrive(sale.at_us.get() + seconds(delay_s), Arrived::Sale(sale));
         }
@@ -176,7 +175,8 @@ impl Way<'_> {
         reading.volume_ml = Millilitres::new(volume).ok();
         if let Some(height) = &mut reading.height_dmm {
             let sign = if jump > 0.0 { 1 } else { -1 };
-            height.0 = height.0.saturating_add_signed(sign * i32::try_from(self.chance.whole(800, 6000)).unwrap_or(800));
+            height.0 =
+                height.0.saturating_add_signed(sign * i32::try_from(self.chance.whole(800, 6000)).unwrap_or(800));
         }
     }
 

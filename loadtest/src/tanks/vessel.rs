@@ -32,7 +32,11 @@ impl Vessel {
         let mut angle = PI;
         for _ in 0..60 {
             let excess = angle - angle.sin() - wanted;
-            if excess > 0.0 { high = angle } else { low = angle }
+            if excess > 0.0 {
+                high = angle
+            } else {
+                low = angle
+            }
             let next = angle - excess / (1.0 - angle.cos()).max(1e-12);
             let next = if next > low && next < high { next } else { f64::midpoint(low, high) };
             if (next - angle).abs() < 1e-9 {

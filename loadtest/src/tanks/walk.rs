@@ -9,9 +9,7 @@ use super::contents::{Contents, Inflow, Outflow};
 use super::demand::{Customer, Demand, expected_litres};
 use super::gauge::{Gauge, at, millilitres};
 use super::plan::{DRY, SAFE_FILL, Story, TANKS_PER_SITE, TankPlan, World};
-use super::truth::{
-    Drop, PumpSale, Ticket, TrueDelivery, TrueIngress, TrueLeak, TrueSilence, TrueTheft, Truth,
-};
+use super::truth::{Drop, PumpSale, Ticket, TrueDelivery, TrueIngress, TrueLeak, TrueSilence, TrueTheft, Truth};
 
 const DAY_S: i64 = 86_400;
 /// A leak begins on this day, so that there is a time before it.
@@ -42,7 +40,9 @@ pub(crate) fn live(world: &World, plan: &TankPlan) -> Life {
     }
     walk.until(world.end_s());
     let silent = |at_us: i64| {
-        let hides = |silence: &&TrueSilence| !silence.kept && (silence.began_at_us.get()..silence.ended_at_us.get()).contains(&at_us);
+        let hides = |silence: &&TrueSilence| {
+            !silence.kept && (silence.began_at_us.get()..silence.ended_at_us.get()).contains(&at_us)
+        };
         walk.truth.silences.iter().find(hides).is_some()
     };
     let measured_us: Vec<i64> =
@@ -166,8 +166,7 @@ impl<'a> Walk<'a> {
             return;
         }
         self.truck_at_s = None;
-        let celsius =
-            self.plan.surroundings.celsius(now_s) + (self.chance.normal(4.0) + 1.0).clamp(-8.0, 12.0);
+        let celsius = self.plan.surroundings.celsius(now_s) + (self.chance.normal(4.0) + 1.0).clamp(-8.0, 12.0);
         let per_litre = self.plan.fuel.litres_15_per_litre(celsius);
         let parts: &[f64] = if self.chance.happens(0.12) { &[0.6, 0.4] } else { &[1.0] };
         let mut start_s = now_s + 1;
@@ -196,7 +195,8 @@ impl<'a> Walk<'a> {
     /// Thieves leave a tank alone that is nearly empty or just being filled.
     fn steal(&mut self) {
         let Some(theft) = self.thefts.pop_front() else { return };
-        if self.contents.litres() - theft.litres < 2.0 * DRY * self.plan.vessel.capacity_l() || self.contents.filling() {
+        if self.contents.litres() - theft.litres < 2.0 * DRY * self.plan.vessel.capacity_l() || self.contents.filling()
+        {
             return;
         }
         self.contents.draw(theft);

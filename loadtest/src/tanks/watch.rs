@@ -89,7 +89,9 @@ pub fn watch<E: Engine>(run: &TankRun, engine: &mut E) -> Watched {
     watched.corrected = findings.values().filter(|finding| finding.event.version > 1).count();
     watched.withdrawn = findings.values().filter(|finding| finding.event.withdrawn).count();
     watched.findings = findings.into_values().filter(|finding| !finding.event.withdrawn).collect();
-    watched.findings.sort_by_key(|finding| (finding.event.began_at_us, finding.event.kind.name(), finding.event.number));
+    watched
+        .findings
+        .sort_by_key(|finding| (finding.event.began_at_us, finding.event.kind.name(), finding.event.number));
     watched
 }
 

@@ -153,7 +153,8 @@ impl DeliveryScore {
         self.error_per_cent.put(real(error_ml) / real(gross.cast_signed()) * 100.0);
         let net: Option<u64> = told.iter().map(|(_, delivery)| delivery.net_15_ml.map(|net| net.get())).sum();
         if let Some(net) = net {
-            self.net_15_error_litres.put((real(net.cast_signed()) - real(truth.net_15_ml.get().cast_signed())) / 1000.0);
+            self.net_15_error_litres
+                .put((real(net.cast_signed()) - real(truth.net_15_ml.get().cast_signed())) / 1000.0);
         }
         let minutes = |us: i64| real(us) / 60e6;
         let told_at = told.iter().map(|(finding, _)| finding.told_at_us).max().unwrap_or_default();
@@ -161,9 +162,9 @@ impl DeliveryScore {
         self.began_error_minutes.put(minutes(first.event.began_at_us.get() - truth.began_at().get()));
         let short_by = truth.ticket_ml.get().saturating_sub(gross);
         let shown_short = told.iter().any(|(_, delivery)| {
-            delivery.ticket_difference_ml.is_some_and(|difference| {
-                difference.0 < 0 && difference.0.unsigned_abs() > delivery.error_ml.get()
-            })
+            delivery
+                .ticket_difference_ml
+                .is_some_and(|difference| difference.0 < 0 && difference.0.unsigned_abs() > delivery.error_ml.get())
         });
         if short_by > TOLERANCE_ML {
             self.short_tickets += 1;

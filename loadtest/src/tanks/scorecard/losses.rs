@@ -101,9 +101,9 @@ pub(super) fn matched(world: &World, run: &TankRun, findings: &[Finding]) -> Mat
         if let Some((_, place)) = near {
             explained[place] = true;
             score.found = 1;
-            score.error_litres.put(
-                (real(losses[place].1.cast_signed()) - real(theft.stolen_ml.get().cast_signed())) / 1000.0,
-            );
+            score
+                .error_litres
+                .put((real(losses[place].1.cast_signed()) - real(theft.stolen_ml.get().cast_signed())) / 1000.0);
         }
         matched.thefts.push(score);
     }

@@ -36,11 +36,17 @@ impl RegimeScore {
             writeln!(
                 f,
                 "  short tickets: {} of {} found, {} wrongly called short",
-                self.deliveries.short_tickets_found, self.deliveries.short_tickets, self.deliveries.tickets_wrongly_short
+                self.deliveries.short_tickets_found,
+                self.deliveries.short_tickets,
+                self.deliveries.tickets_wrongly_short
             )?;
         }
         if self.deliveries.net_15_error_litres.count() > 0 {
-            writeln!(f, "  error at 15 °C, L p5/p50/p95: {}", quantiles(&self.deliveries.net_15_error_litres, &[5, 50, 95]))?;
+            writeln!(
+                f,
+                "  error at 15 °C, L p5/p50/p95: {}",
+                quantiles(&self.deliveries.net_15_error_litres, &[5, 50, 95])
+            )?;
         }
         Ok(())
     }
@@ -138,7 +144,9 @@ fn delivery_row(f: &mut fmt::Formatter<'_>, name: &str, score: &DeliveryScore) -
 fn quantiles(spread: &Spread, per_cents: &[usize]) -> String {
     let told: Option<Vec<String>> = per_cents
         .iter()
-        .map(|per_cent| spread.quantile(*per_cent).map(|value| format!("{value:.*}", if value.abs() < 20.0 { 1 } else { 0 })))
+        .map(|per_cent| {
+            spread.quantile(*per_cent).map(|value| format!("{value:.*}", if value.abs() < 20.0 { 1 } else { 0 }))
+        })
         .collect();
     told.map_or_else(|| "–".to_owned(), |told| told.join(" / "))
 }

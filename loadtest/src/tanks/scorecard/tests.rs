@@ -3,7 +3,7 @@ use model::{Delivery, Millilitres, TankEvent, TankEventKind, TimestampUs};
 use super::*;
 use crate::tanks::{Arrival, Arrived, Naive, Taken};
 
-const SMALL: Extent = Extent { seeds: 1, tanks: 6, days: 40, leaking_tanks: 1, leak_days: 30 };
+const SMALL: Extent = Extent { seeds: 1, tanks: 3, days: 28, leaking_tanks: 0, leak_days: 0 };
 
 /// Knows the truth and tells it, each error as asked for.
 struct Oracle {
@@ -154,16 +154,14 @@ fn a_leak_is_found_on_the_day_it_is_told_and_its_rate_is_compared() {
 
 #[test]
 fn a_naive_engine_is_seen_to_be_bad_and_threads_do_not_change_the_score() {
-    let [naive, again] = [1, 2].map(|threads| {
-        let score = score(Regime::ALL_EACH_MINUTE, Seeds::Tuning, SMALL, threads, Naive::new);
-        serde_json::to_string(&score).unwrap()
-    });
+    let [naive, again] =
+        [1, 2].map(|threads| score(Regime::ALL_EACH_MINUTE, Seeds::Tuning, SMALL, threads, Naive::new));
     assert_eq!(naive, again);
-    let naive = score(Regime::ALL_EACH_MINUTE, Seeds::Tuning, SMALL, 1, Naive::new);
+    assert_eq!(serde_json::to_string(&naive).unwrap(), serde_json::to_string(&again).unwrap());
     assert!(naive.deliveries.recall().unwrap() > 0.5, "it finds rises: {naive}");
     assert!(naive.deliveries.precision().unwrap() < 0.5, "it believes spikes: {naive}");
     assert!(naive.deliveries.volume_right_share().unwrap() < 0.9, "it forgets what was sold meanwhile: {naive}");
-    assert!(naive.alarms.losses > 20, "{naive}");
+    assert!(naive.alarms.losses > 5, "{naive}");
     let swapped = naive.rows.iter().find(|row| row.rows == "swapped columns").unwrap();
     assert_eq!((swapped.believed, swapped.right), (swapped.count, 0));
 }
