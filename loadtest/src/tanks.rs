@@ -31,7 +31,7 @@ pub use naive::Naive;
 pub use plan::{Regime, Story, TANKS_PER_SITE, TankPlan, World};
 pub use truth::{
     Arrival, Arrived, Dirt, Drop, PumpSale, Sample, TankRun, Ticket, TrueDelivery, TrueIngress, TrueLeak, TrueSilence,
-    TrueTheft, Truth,
+    TrueSpell, TrueTheft, Truth,
 };
 pub use watch::{Engine, Finding, Taken, Treated, Watched, watch};
 
@@ -41,8 +41,11 @@ impl World {
     pub fn run(&self, number: u64) -> TankRun {
         let plan = self.plan(number);
         let mut life = walk::live(self, &plan);
-        let truth = std::mem::take(&mut life.truth);
-        let arrivals = sending::send(self, &plan, life, &truth.silences);
+        let mut truth = std::mem::take(&mut life.truth);
+        if self.dirty {
+            truth.spells = sending::spells(self, &plan);
+        }
+        let arrivals = sending::send(self, &plan, life, &truth);
         TankRun { setup: self.setup(&plan), plan, arrivals, truth }
     }
 

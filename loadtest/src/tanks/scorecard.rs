@@ -75,6 +75,9 @@ pub struct RegimeScore {
     pub leaks: Vec<LeakScore>,
     pub silences: SightingScore,
     pub ingresses: SightingScore,
+    /// Clocks that are wrong, and values in another unit.
+    pub clocks: SightingScore,
+    pub unit_slips: SightingScore,
     /// In ordinary worlds, where nothing is stolen and nothing leaks.
     pub alarms: Alarms,
     pub rows: Vec<RowScore>,

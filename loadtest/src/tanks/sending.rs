@@ -8,37 +8,29 @@ use model::{CentiCelsius, DeciMillimetres, DeviceStatus, Millilitres, Reading, S
 use super::chance::{Chance, rounded};
 use super::gauge::at;
 use super::plan::{TankPlan, World};
-use super::truth::{Arrival, Arrived, Dirt, Sample, TrueSilence};
+use super::truth::{Arrival, Arrived, Dirt, Sample, TrueSpell, Truth};
 use super::walk::Life;
 
 /// What gauges say when they know nothing, in thousandths of litres, millimetres and degrees.
 pub(crate) const UNKNOWN_E3: i64 = 65_535_000;
-const MILLILITRES_PER_GALLON: f64 = 3785.411_784;
+const MILLILITRES_PER_GALLON: f64 = 3_785.411_784;
 const DAY_S: i64 = 86_400;
 
-/// A time during which every reading has the same fault.
-struct Spell {
-    from_us: i64,
-    to_us: i64,
-    fault: Dirt,
-    /// Of the clock.
-    offset_us: i64,
-}
-
-pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, silences: &[TrueSilence]) -> Vec<Arrival> {
+pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, truth: &Truth) -> Vec<Arrival> {
     let mut way = Way { world, chance: Chance::new(world.seed, plan.number, 11), arrivals: Vec::new() };
-    let spells = if world.dirty { spells(world, plan) } else { Vec::new() };
     let capacity = plan.vessel.capacity_l();
     for clean in life.readings {
         let measured_us = clean.measured_at_us.get();
-        let silence = silences
+        let silence = truth
+            .silences
             .iter()
             .find(|silence| (silence.began_at_us.get()..silence.ended_at_us.get()).contains(&measured_us));
         if silence.is_some_and(|silence| !silence.kept) {
             continue;
         }
         let kept_until_us = silence.map(|silence| silence.ended_at_us.get());
-        let spell = spells.iter().find(|spell| (spell.from_us..spell.to_us).contains(&measured_us));
+        let spell =
+            truth.spells.iter().find(|spell| (spell.began_at_us.get()..spell.ended_at_us.get()).contains(&measured_us));
         way.reading(clean, kept_until_us, spell, capacity);
     }
     for sale in life.sales {
@@ -52,7 +44,7 @@ pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, silences: &[TrueS
         let delay_s = way.chance.between(60.0, 1800.0);
         way.arrive(ticket.at_us.get() + seconds(delay_s), Arrived::Ticket(ticket));
     }
-    for silence in silences.iter().filter(|silence| silence.cause == SilenceCause::Site) {
+    for silence in truth.silences.iter().filter(|silence| silence.cause == SilenceCause::Site) {
         // The broker sends the last will after one and a half times the keep-alive of a minute.
         for (online, at_us) in [(false, silence.began_at_us.plus_us(90_000_000)), (true, silence.ended_at_us)] {
             let status = DeviceStatus { site: plan.site.clone(), online, at_us };
@@ -75,7 +67,7 @@ impl Way<'_> {
         self.arrivals.push(Arrival { received_at_us: TimestampUs::from_micros(received_us), what });
     }
 
-    fn reading(&mut self, clean: Reading, kept_until_us: Option<i64>, spell: Option<&Spell>, capacity: f64) {
+    fn reading(&mut self, clean: Reading, kept_until_us: Option<i64>, spell: Option<&TrueSpell>, capacity: f64) {
         let measured_us = clean.measured_at_us.get();
         let clean = Reading { historical: kept_until_us.is_some(), ..self.seen(clean) };
         let sent_us = match (kept_until_us, self.world.regime.packet_every_s) {
@@ -108,10 +100,8 @@ impl Way<'_> {
                 near.measured_at_us = near.measured_at_us.plus_us(seconds(self.chance.between(1.0, 5.0)));
                 self.sample(received_us + 5_000_000, near, Some(Dirt::NearDuplicate), clean.clone());
             }
-            150..180 if self.world.regime.all_columns => {
-                if self.swap(&mut dirty) {
-                    dirt = Some(Dirt::SwappedColumns);
-                }
+            150..180 if self.world.regime.all_columns && self.swap(&mut dirty) => {
+                dirt = Some(Dirt::SwappedColumns);
             }
             180..190 => {
                 self.spike(&mut dirty, capacity);
@@ -201,12 +191,12 @@ fn columns_e3(reading: &Reading) -> [i64; 4] {
     ]
 }
 
-fn spoiled(clean: &Reading, spell: &Spell) -> Reading {
+fn spoiled(clean: &Reading, spell: &TrueSpell) -> Reading {
     let mut dirty = clean.clone();
     match spell.fault {
         Dirt::ClockReset => {
             // 2000-01-01, from the moment when the gauge lost its power.
-            let since_us = clean.measured_at_us.get() - spell.from_us;
+            let since_us = clean.measured_at_us.get() - spell.began_at_us.get();
             dirty.measured_at_us = TimestampUs::from_micros(946_684_800_000_000 + since_us);
         }
         Dirt::UnitSlip => {
@@ -221,7 +211,7 @@ fn spoiled(clean: &Reading, spell: &Spell) -> Reading {
 }
 
 /// Clocks that are wrong for a day, clocks that stand at their factory date for hours, a display set to gallons.
-fn spells(world: &World, plan: &TankPlan) -> Vec<Spell> {
+pub(crate) fn spells(world: &World, plan: &TankPlan) -> Vec<TrueSpell> {
     let mut chance = Chance::new(world.seed, plan.number, 12);
     let mut spells = Vec::new();
     let mut faults = Vec::new();
@@ -238,9 +228,9 @@ fn spells(world: &World, plan: &TankPlan) -> Vec<Spell> {
         while from_s < world.end_s() {
             let to_s = from_s + rounded(chance.between(least_hours, most_hours) * 3600.0);
             let minutes = chance.one_of(&[-180, -60, -20, 10, 45, 120, 180]);
-            spells.push(Spell {
-                from_us: at(from_s).get(),
-                to_us: at(to_s).get(),
+            spells.push(TrueSpell {
+                began_at_us: at(from_s),
+                ended_at_us: at(to_s),
                 fault,
                 offset_us: minutes * 60_000_000,
             });

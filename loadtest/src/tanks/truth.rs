@@ -21,6 +21,7 @@ pub struct Arrival {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all that arrives are readings")]
 pub enum Arrived {
     Reading(Sample),
     Sale(PumpSale),
@@ -97,6 +98,7 @@ pub struct Truth {
     pub leak: Option<TrueLeak>,
     pub ingresses: Vec<TrueIngress>,
     pub silences: Vec<TrueSilence>,
+    pub spells: Vec<TrueSpell>,
     /// All that pumps gave, known to the receiver or not.
     pub sold_ml: Millilitres,
     pub from_us: TimestampUs,
@@ -164,4 +166,14 @@ pub struct TrueSilence {
     pub ended_at_us: TimestampUs,
     pub cause: SilenceCause,
     pub kept: bool,
+}
+
+/// A time during which every reading has the same fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrueSpell {
+    pub began_at_us: TimestampUs,
+    pub ended_at_us: TimestampUs,
+    pub fault: Dirt,
+    /// Of a wrong clock: positive when it is ahead.
+    pub offset_us: i64,
 }

@@ -7,7 +7,7 @@ use super::spread::Spread;
 use super::{RegimeScore, gap_us, slack_us};
 use crate::tanks::chance::real;
 use crate::tanks::plan::{Story, World};
-use crate::tanks::truth::TankRun;
+use crate::tanks::truth::{Dirt, TankRun};
 use crate::tanks::watch::Finding;
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -60,6 +60,8 @@ pub(super) struct Matched {
     leak: Option<LeakScore>,
     silences: SightingScore,
     ingresses: SightingScore,
+    clocks: SightingScore,
+    unit_slips: SightingScore,
     losses_unmatched: usize,
     leaks_told: usize,
 }
@@ -72,6 +74,12 @@ pub(super) fn matched(world: &World, run: &TankRun, findings: &[Finding]) -> Mat
         leak: leak(run, findings),
         silences: silences(world, run, findings),
         ingresses: ingresses(world, run, findings),
+        clocks: spells(world, run, findings, &[Dirt::ClockWrong, Dirt::ClockReset], |kind| {
+            matches!(kind, TankEventKind::ClockWrong { .. })
+        }),
+        unit_slips: spells(world, run, findings, &[Dirt::UnitSlip], |kind| {
+            matches!(kind, TankEventKind::UnitSlip { .. })
+        }),
         losses_unmatched: 0,
         leaks_told: findings
             .iter()
@@ -135,7 +143,12 @@ impl Matched {
                 score.leaks.push(leak);
             }
         }
-        for (sum, part) in [(&mut score.silences, &self.silences), (&mut score.ingresses, &self.ingresses)] {
+        for (sum, part) in [
+            (&mut score.silences, &self.silences),
+            (&mut score.ingresses, &self.ingresses),
+            (&mut score.clocks, &self.clocks),
+            (&mut score.unit_slips, &self.unit_slips),
+        ] {
             sum.happened += part.happened;
             sum.found += part.found;
             sum.invented += part.invented;
@@ -213,6 +226,35 @@ fn ingresses(world: &World, run: &TankRun, findings: &[Finding]) -> SightingScor
     }
     let explained = |told: &(TimestampUs, TimestampUs)| {
         rains().any(|rain| gap_us(*told, (rain.began_at_us, rain.ended_at_us)) <= slack)
+    };
+    score.invented = told.iter().filter(|told| !explained(told)).count();
+    score
+}
+
+/// Wrong clocks and units that last for six readings at least; an event may stand at the wrong clock's time.
+fn spells(
+    world: &World,
+    run: &TankRun,
+    findings: &[Finding],
+    faults: &[Dirt],
+    is_told: impl Fn(&TankEventKind) -> bool,
+) -> SightingScore {
+    let told: Vec<_> = findings.iter().filter(|finding| is_told(&finding.event.kind)).map(span).collect();
+    let slack = slack_us(world.regime) + 3 * HOUR_US;
+    let mut score = SightingScore::default();
+    let spells = || run.truth.spells.iter().filter(|spell| faults.contains(&spell.fault));
+    for spell in spells() {
+        let truth = (spell.began_at_us, spell.ended_at_us);
+        let unheard =
+            |silence: &&crate::tanks::TrueSilence| gap_us(truth, (silence.began_at_us, silence.ended_at_us)) < 0;
+        let seen = run.truth.silences.iter().find(unheard).is_none() && spell.ended_at_us <= run.truth.to_us;
+        if seen && truth.1.get() - truth.0.get() >= 6 * world.regime.interval_s * 1_000_000 {
+            score.happened += 1;
+            score.found += usize::from(told.iter().any(|told| gap_us(*told, truth) <= slack));
+        }
+    }
+    let explained = |told: &(TimestampUs, TimestampUs)| {
+        spells().any(|spell| gap_us(*told, (spell.began_at_us, spell.ended_at_us)) <= slack)
     };
     score.invented = told.iter().filter(|told| !explained(told)).count();
     score

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::deliveries::share;
-use super::{DeliveryScore, RegimeScore, Spread};
+use super::{DeliveryScore, RegimeScore, SightingScore, Spread};
 
 impl fmt::Display for RegimeScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,8 +106,11 @@ impl RegimeScore {
         )?;
         writeln!(
             f,
-            "  silences found {} of {}, water found {} of {}",
-            self.silences.found, self.silences.happened, self.ingresses.found, self.ingresses.happened
+            "  found: silences {}, water {}, wrong clocks {}, wrong units {}",
+            sighted(&self.silences),
+            sighted(&self.ingresses),
+            sighted(&self.clocks),
+            sighted(&self.unit_slips)
         )
     }
 
@@ -149,4 +152,8 @@ fn quantiles(spread: &Spread, per_cents: &[usize]) -> String {
         })
         .collect();
     told.map_or_else(|| "–".to_owned(), |told| told.join(" / "))
+}
+
+fn sighted(score: &SightingScore) -> String {
+    format!("{} of {} ({} invented)", score.found, score.happened, score.invented)
 }
