@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod ledger;
 pub mod stations;
+pub mod tanks;
 pub mod tenancy;
 pub mod worker;
 

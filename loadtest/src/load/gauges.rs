@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use model::{FORMAT_VERSION, Millilitres, ProductCode, ReadingMessage, TimestampUs};
+use model::{Millilitres, ProductCode, ReadingMessage, TimestampUs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use model::{
-    DeciCelsius, FORMAT_VERSION, LogSettings, Millilitres, Millimetres, ReadingMessage, StationEvent, StationRecord,
-    TimestampUs,
+    DeciCelsius, LogSettings, Millilitres, Millimetres, ReadingMessage, StationEvent, StationRecord, TimestampUs,
 };
 use rdkafka::message::Message;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};

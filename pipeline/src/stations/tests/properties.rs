@@ -244,7 +244,7 @@ impl World {
                     assert!(level.origin.offset > readings_through, "reading {} again", level.origin.offset);
                     readings_through = level.origin.offset;
                 }
-                StationEvent::Status { .. } => {}
+                StationEvent::Status { .. } | StationEvent::Registered { .. } | StationEvent::Tank(_) => {}
             }
         }
         minutes
