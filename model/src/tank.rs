@@ -201,7 +201,7 @@ pub struct TankThresholds {
     /// The smallest delivery; absent: 1 % of the capacity, at least 150 L.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_min_ml: Option<Millilitres>,
-    /// The smallest loss at once that is told; absent: 0.5 % of the capacity, at least 60 L.
+    /// The smallest loss at once that is told; absent: 60 L, more where the level trembles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_min_ml: Option<Millilitres>,
     /// The slow leak that must be found; absent: 757 ml/h (0.20 gal/h, the monthly test of tank gauges).

@@ -6,4 +6,12 @@
 //! operation and are **not for custody transfer**.
 
 pub mod chart;
+pub mod cleaning;
+pub mod consumption;
 pub mod correction;
+mod detector;
+pub mod forecast;
+mod leak;
+pub mod tank;
+pub mod wet_stock;
+mod window;
