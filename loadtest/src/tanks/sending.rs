@@ -8,7 +8,7 @@ use model::{CentiCelsius, DeciMillimetres, DeviceStatus, Millilitres, Reading, S
 use super::chance::{Chance, rounded};
 use super::gauge::at;
 use super::plan::{TankPlan, World};
-use super::truth::{Arrival, Arrived, Dirt, Sample, TrueSpell, Truth};
+use super::truth::{Arrival, Arrived, Dirt, Sample, TrueSilence, TrueSpell, Truth};
 use super::walk::Life;
 
 /// What gauges say when they know nothing, in thousandths of litres, millimetres and degrees.
@@ -28,10 +28,9 @@ pub(crate) fn send(world: &World, plan: &TankPlan, life: Life, truth: &Truth) ->
         if silence.is_some_and(|silence| !silence.kept) {
             continue;
         }
-        let kept_until_us = silence.map(|silence| silence.ended_at_us.get());
         let spell =
             truth.spells.iter().find(|spell| (spell.began_at_us.get()..spell.ended_at_us.get()).contains(&measured_us));
-        way.reading(clean, kept_until_us, spell, capacity);
+        way.reading(clean, silence, spell, capacity);
     }
     for sale in life.sales {
         let delay_s =
@@ -67,28 +66,30 @@ impl Way<'_> {
         self.arrivals.push(Arrival { received_at_us: TimestampUs::from_micros(received_us), what });
     }
 
-    fn reading(&mut self, clean: Reading, kept_until_us: Option<i64>, spell: Option<&TrueSpell>, capacity: f64) {
+    fn reading(&mut self, clean: Reading, kept: Option<&TrueSilence>, spell: Option<&TrueSpell>, capacity: f64) {
         let measured_us = clean.measured_at_us.get();
-        let clean = Reading { historical: kept_until_us.is_some(), ..self.seen(clean) };
-        let sent_us = match (kept_until_us, self.world.regime.packet_every_s) {
-            (Some(until_us), _) => until_us + seconds(self.chance.between(1.0, 20.0)),
+        let clean = Reading { historical: kept.is_some(), ..self.seen(clean) };
+        // What was kept is sent in its order, a millisecond apart.
+        let place_us = |since_us: i64| (measured_us - since_us) / (self.world.regime.interval_s * 1_000_000) * 1_000;
+        let received_us = match (kept, self.world.regime.packet_every_s) {
+            (Some(kept), _) => kept.ended_at_us.get() + 5_000_000 + place_us(kept.began_at_us.get()),
             (None, Some(every_s)) => {
                 let every_us = every_s * 1_000_000;
-                measured_us - measured_us.rem_euclid(every_us) + every_us
+                let began_us = measured_us - measured_us.rem_euclid(every_us);
+                began_us + every_us + 2_000_000 + place_us(began_us)
             }
-            (None, None) => measured_us,
+            (None, None) => measured_us + seconds(self.chance.between(0.1, 3.0)),
         };
-        let received_us = sent_us + seconds(self.chance.between(0.1, 3.0));
         let interval_us = self.world.regime.interval_s * 1_000_000;
         if !self.world.dirty {
-            let dirt = kept_until_us.map(|_| Dirt::LateBatch);
+            let dirt = kept.map(|_| Dirt::LateBatch);
             return self.sample(received_us, clean.clone(), dirt, clean);
         }
         if let Some(spell) = spell {
             let dirty = spoiled(&clean, spell);
             return self.sample(received_us, dirty, Some(spell.fault), clean);
         }
-        let mut dirt = kept_until_us.map(|_| Dirt::LateBatch);
+        let mut dirt = kept.map(|_| Dirt::LateBatch);
         let (mut dirty, mut received_us) = (clean.clone(), received_us);
         match self.chance.whole(0, 9999) {
             0..100 => {
@@ -117,7 +118,7 @@ impl Way<'_> {
                 dirty.height_dmm = Some(DeciMillimetres(0));
                 dirt = Some(Dirt::InvalidStatus);
             }
-            210..250 if kept_until_us.is_none() => {
+            210..250 if kept.is_none() && self.world.regime.packet_every_s.is_none() => {
                 received_us += interval_us * self.chance.whole(1, 3) + 1_000_000;
                 dirt = Some(Dirt::Overtaken);
             }
