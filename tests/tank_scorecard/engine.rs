@@ -5,13 +5,13 @@ use model::{TankEvent, TankSetup, TimestampUs};
 use pipeline::tanks::cleaning::Cleaner;
 use pipeline::tanks::tank::Tank;
 
-pub struct Cleaned {
+pub(crate) struct Cleaned {
     cleaner: Cleaner,
     tank: Tank,
 }
 
 impl Cleaned {
-    pub fn new(setup: &TankSetup) -> Self {
+    pub(crate) fn new(setup: &TankSetup) -> Self {
         let cleaner = Cleaner::new(setup.clone()).expect("simulated tanks have charts that can be used");
         Self { cleaner, tank: Tank::new(setup.clone()) }
     }

@@ -52,7 +52,7 @@ impl RegimeScore {
     }
 
     fn losses_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  thefts, L         found by night              found by day         (error L p5/p50/p95)")?;
+        writeln!(f, "  thefts, L     found by night  error L p5/p50/p95    by day")?;
         let mut sizes: Vec<u64> = self.thefts.iter().map(|theft| theft.litres).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -61,14 +61,10 @@ impl RegimeScore {
             for at_night in [true, false] {
                 let theft = self.thefts.iter().find(|theft| (theft.litres, theft.at_night) == (litres, at_night));
                 let told = theft.map_or_else(String::new, |theft| {
-                    format!(
-                        "{:>6} of {:<5} {:<18}",
-                        theft.found,
-                        theft.happened,
-                        quantiles(&theft.error_litres, &[5, 50, 95])
-                    )
+                    let errors = quantiles(&theft.error_litres, &[5, 50, 95]);
+                    format!("{:>6} of {:<5} {errors}", theft.found, theft.happened)
                 });
-                write!(f, "  {told}")?;
+                write!(f, "  {told:<36}")?;
             }
             writeln!(f)?;
         }
