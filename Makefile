@@ -4,8 +4,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DEMO_FLAGS ?=
 SEEDS ?= 10000
+TANK_SEEDS ?= 2
 
-.PHONY: help demo test sim mutants recovery chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
+.PHONY: help demo test sim scorecard mutants recovery chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ bench: prerequisites engines web ## Measure the decision engine and the load the
 
 sim: prerequisites ## Run the whole in a simulated world where everything fails, SEEDS times (10000); SEED=… TRACE=1 tells one
 	@SEEDS=$(SEEDS) $(CARGO) test --release --locked --test simulator -- --nocapture nothing_is_lost
+
+scorecard: prerequisites ## Let the tank engine live through simulated tanks and tell what it finds out (TANK_SEEDS=2; FINAL=1, REPORT=file.json)
+	@TANK_SEEDS=$(TANK_SEEDS) $(CARGO) test --release --locked --test tank_scorecard -- --nocapture --test-threads=1
 
 fmt: ## Format all code
 	@$(CARGO) fmt --all

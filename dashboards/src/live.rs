@@ -24,6 +24,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 const SEND_GAP: Duration = Duration::from_millis(100);
 /// A browser that does not take a message for so long is let go.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// A browser gets so long to take the reason of the end and to answer it.
+const FAREWELL_MAX: Duration = Duration::from_millis(400);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A browser that says nothing for so long, not even pong, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -82,8 +84,14 @@ pub(crate) async fn serve(
         End::Gone => {}
         End::Close(code, reason) => {
             let frame = CloseFrame { code, reason: reason.into() };
-            // If it does not take this either, it learns from the closed socket.
-            let _ = timeout(Duration::from_millis(200), socket.send(Message::Close(Some(frame)))).await;
+            let farewell = async {
+                // To close while something of the browser is unread would reset the line, and the reason could be lost with it.
+                if socket.send(Message::Close(Some(frame))).await.is_ok() {
+                    while let Some(Ok(_)) = socket.recv().await {}
+                }
+            };
+            // A browser that does not take this either learns from the closed socket.
+            let _ = timeout(FAREWELL_MAX, farewell).await;
         }
         End::Slow => {
             metrics::counter!("forecourt_live_slow_viewers_total").increment(1);
