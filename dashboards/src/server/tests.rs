@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
