@@ -408,7 +408,13 @@ impl Projection {
         } else if cursor.fence.admits(record.epoch) {
             match record.event {
                 // Registrations and tank events have no place on the page yet.
-                StationEvent::Takeover { .. } | StationEvent::Registered { .. } | StationEvent::Tank(_) => {}
+                StationEvent::Takeover { .. }
+                | StationEvent::Registered { .. }
+                | StationEvent::Tank(_)
+                | StationEvent::Aside { .. }
+                | StationEvent::Drawn(_)
+                | StationEvent::Ticket { .. }
+                | StationEvent::Day(_) => {}
                 StationEvent::Level(level) => self.apply_level(level),
                 StationEvent::Status { status, .. } => {
                     self.figures.live.events += u64::from(self.caught_up);

@@ -6,8 +6,8 @@ use model::{
     AuthCode, Balance, CalendarUnit, CardKind, CardState, CardToken, CardView, Code, ContractId, Currency, Decision,
     DeviceStatus, FORMAT_VERSION, Fact, Headroom, Hold, IdempotencyKey, Languages, LedgerBody, LedgerRecord, LimitMode,
     MICROS_PER_MINUTE, Measure, Millilitres, MinorUnits, Minute, Origin, OriginTopic, Outcome, PartitionId, PriceE4,
-    ProductCode, ProductSelector, Scope, SiteId, SoldItem, StationEvent, StationRecord, TankId, TankLevel, TerminalId,
-    Texts, TimestampUs, TransactionKind, Unit, VehicleId, Verdict, WeekStart, Window,
+    ProductCode, ProductSelector, Reading, Scope, SiteId, SoldItem, StationEvent, StationRecord, TankId, TankLevel,
+    TerminalId, Texts, TimestampUs, TransactionKind, Unit, VehicleId, Verdict, WeekStart, Window,
 };
 
 use crate::Feed;
@@ -275,20 +275,13 @@ impl World {
     }
 
     pub(crate) fn level(&mut self, site: &str, tank: &str, litres: u32) -> Feed {
-        let level = TankLevel {
-            origin: Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: self.station_end },
-            site: SiteId::new(site).expect("a site"),
-            tank: TankId::new(tank).expect("a tank"),
-            product: product(),
-            measured_at_us: self.at,
-            received_at_us: self.at,
-            volume_ml: Millilitres::from_litres(litres),
+        let origin = Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: self.station_end };
+        let ids = (SiteId::new(site).expect("a site"), TankId::new(tank).expect("a tank"));
+        let reading = Reading {
             capacity_ml: Some(Millilitres::from_litres(30_000)),
-            height_mm: None,
-            water_mm: None,
-            temperature_dc: None,
-            late: false,
+            ..Reading::new(ids.0, ids.1, product(), self.at)
         };
+        let level = TankLevel::as_sent(origin, self.at, &reading, Millilitres::from_litres(litres));
         self.station(self.station_epoch, StationEvent::Level(level))
     }
 

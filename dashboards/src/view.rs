@@ -238,9 +238,9 @@ pub(crate) fn tank_line(tank: &Tank) -> TankLine<'_> {
         received_at_us: level.received_at_us.get(),
         volume_ml: level.volume_ml.get(),
         capacity_ml: level.capacity_ml.map(|volume| volume.get()),
-        height_mm: level.height_mm.map(|height| height.0),
-        water_mm: level.water_mm.map(|height| height.0),
-        temperature_dc: level.temperature_dc.map(|temperature| temperature.0),
+        height_mm: level.height().map(|height| height.0 / 10),
+        water_mm: level.water().map(|height| height.0 / 10),
+        temperature_dc: level.temperature().map(|temperature| temperature.0 / 10),
         trend_ml_h: tank.trend_ml_h(),
         stale: tank.stale,
     }

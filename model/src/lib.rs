@@ -46,10 +46,11 @@ pub use parties::{Actor, Block, CardKind, Closure, Driver, Group, Vehicle};
 pub use reading::{DeviceMessage, DeviceStatus, Reading, ReadingMessage, ReadingRecord, StatusMessage};
 pub use rejection::{RejectReason, Rejection, Source};
 pub use request::{Origin, OriginTopic, Request, RequestBody, Tick};
-pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel};
+pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel, TankSale};
 pub use tank::{
-    AlarmLevel, Chart, ChartPoint, Column, DatedChart, Delivery, Sentinel, SilenceCause, TankEvent, TankEventKind,
-    TankSetup, TankThresholds, VolumeGroup,
+    AlarmLevel, Chart, ChartPoint, Column, DatedChart, DayQuality, DayStock, DayStock15, Delivery, DeliveryTicket,
+    PumpSale, ReadingRefused, Sentinel, SilenceCause, TankDay, TankEvent, TankEventKind, TankSetup, TankThresholds,
+    Treatment, VolumeGroup,
 };
 pub use time::{LocalTime, MICROS_PER_MINUTE, MICROS_PER_SECOND, TimestampUs};
 pub use topics::{LogSettings, PartitionId, Topic, partition_of};

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CentiCelsius, CentiPercent, DeciCelsius, DeciMillimetres, Density, FORMAT_VERSION, Millilitres, Millilitres15,
-    Millimetres, ProductCode, SiteId, TankId, TankSetup, TimestampUs,
+    CentiCelsius, CentiPercent, DeciCelsius, DeciMillimetres, DeliveryTicket, Density, FORMAT_VERSION, Millilitres,
+    Millilitres15, Millimetres, ProductCode, PumpSale, SiteId, TankId, TankSetup, TimestampUs,
 };
 
 /// JSON payload on `fuel/v1/{site}/{tank}/reading`.
@@ -143,6 +143,9 @@ pub enum DeviceMessage {
     Status(DeviceStatus),
     /// A tank is registered, or registered anew.
     Setup(Box<TankSetup>),
+    /// Sold without a card, or by another system.
+    Sale(PumpSale),
+    Ticket(DeliveryTicket),
 }
 
 impl DeviceMessage {
@@ -152,6 +155,8 @@ impl DeviceMessage {
             Self::Reading(reading) => &reading.site,
             Self::Status(status) => &status.site,
             Self::Setup(setup) => &setup.site,
+            Self::Sale(sale) => &sale.site,
+            Self::Ticket(ticket) => &ticket.site,
         }
     }
 }

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CentiPercent, DeciMillimetres, Density, Millilitres, Millilitres15, ProductCode, SiteId, TankId, TimestampUs,
-    VolumeDifference,
+    CentiPercent, DeciMillimetres, Density, IdempotencyKey, Millilitres, Millilitres15, ProductCode, SiteId, TankId,
+    TimestampUs, VolumeDifference,
 };
 
 /// A tank of a site: what its gauge's values mean and when somebody wants to know.
@@ -48,6 +48,9 @@ pub struct TankSetup {
     /// All that is sold from the tank is told: a drop without a sale is a loss. Otherwise drops are consumption.
     #[serde(default)]
     pub sales_are_known: bool,
+    /// Pumps that draw from this tank. Needed where several tanks of a site hold one product.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pumps: Vec<u16>,
     /// The fastest that pumps draw from the tank, all together.
     #[serde(default = "TankSetup::pump_flow_default")]
     pub pump_flow_ml_per_min: u64,
@@ -95,6 +98,7 @@ impl TankSetup {
             lead_time_hours: Self::lead_time_default(),
             truck_ml: None,
             sales_are_known: false,
+            pumps: Vec::new(),
             pump_flow_ml_per_min: Self::pump_flow_default(),
             sentinels: Vec::new(),
             swappable: Vec::new(),
@@ -348,6 +352,166 @@ pub enum SilenceCause {
     /// Readings come, but none that can be believed.
     InvalidReadings,
     Unknown,
+}
+
+/// What was done to a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Treatment {
+    /// Two or more columns were put back into their order.
+    Reordered,
+    /// The value meant "unknown".
+    Unknown(Column),
+    VolumeFromHeight,
+    VolumeFromPercent,
+    /// The volume is in another unit than the height says; the height was believed. Value by expected value, thousandths.
+    UnitSlip {
+        ratio_e3: u32,
+    },
+    /// The gauge's clock is wrong by so much (positive: ahead); the reading is dated at its arrival.
+    Redated {
+        offset_s: i64,
+    },
+    /// The height lies beyond the strapping table.
+    Clamped,
+}
+
+/// Why a reading gives no level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadingRefused {
+    /// Known already, or the same values within half an interval.
+    Repeat,
+    /// The gauge itself says that the height is wrong.
+    InvalidHeight,
+    NoVolume,
+    /// The columns contradict each other, and no one order of them does not.
+    Impossible,
+    /// More than one order of the columns is possible.
+    Ambiguous,
+    UnitSlip,
+    /// Measured before everything that is kept.
+    TooOld,
+    /// One tank more than are followed.
+    TooManyTanks,
+}
+
+impl ReadingRefused {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Repeat => "repeat",
+            Self::InvalidHeight => "invalid_height",
+            Self::NoVolume => "no_volume",
+            Self::Impossible => "impossible",
+            Self::Ambiguous => "ambiguous",
+            Self::UnitSlip => "unit_slip",
+            Self::TooOld => "too_old",
+            Self::TooManyTanks => "too_many_tanks",
+        }
+    }
+}
+
+/// Fuel that a pump's meter counted, by card or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PumpSale {
+    pub site: SiteId,
+    /// The receipt: the same at one site is the same sale.
+    pub id: IdempotencyKey,
+    /// When the nozzle was hung up.
+    pub at_us: TimestampUs,
+    pub product: ProductCode,
+    /// Absent: the tank that serves the pump, or the only one with the product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tank: Option<TankId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pump: Option<u16>,
+    pub volume_ml: Millilitres,
+}
+
+/// What a truck's paper says it left in a tank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryTicket {
+    pub site: SiteId,
+    pub tank: TankId,
+    /// The paper's number.
+    pub id: IdempotencyKey,
+    pub at_us: TimestampUs,
+    pub volume_ml: Millilitres,
+}
+
+/// What was in a tank on a day, and what came and went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayStock {
+    pub opening_ml: Millilitres,
+    pub closing_ml: Millilitres,
+    pub delivered_ml: Millilitres,
+    /// What left the tank by its gauge: opening and deliveries less closing, never negative.
+    pub consumed_ml: Millilitres,
+    /// More than opening and deliveries explain: warmth, noise, or a delivery that nobody saw.
+    pub gained_ml: Millilitres,
+    /// Sold by the meters, by card and otherwise.
+    pub sold_ml: Millilitres,
+    /// A level was measured in it; otherwise both ends are drawn through a gap.
+    pub measured: bool,
+    /// The same at 15 °C, where the tank's volumes are known so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_15: Option<DayStock15>,
+}
+
+/// A day of a tank at 15 °C, for wet stock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayStock15 {
+    pub opening_ml: Millilitres15,
+    pub closing_ml: Millilitres15,
+    pub delivered_ml: Millilitres15,
+    pub sold_ml: Millilitres15,
+}
+
+/// What became of a day's readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayQuality {
+    /// By the gauge's interval.
+    pub expected: u32,
+    pub used: u32,
+    /// Used after columns were put back, or with a volume that another column told.
+    pub repaired: u32,
+    /// Dated at their arrival, because the gauge's clock is wrong.
+    pub redated: u32,
+    /// Arrived after a later one, or as history.
+    pub late: u32,
+    pub repeats: u32,
+    /// Not used, repeats apart.
+    pub dropped: u32,
+    /// Time between used readings beyond three intervals.
+    pub silent_s: u32,
+}
+
+impl DayQuality {
+    /// Used readings against expected ones, repaired and redated ones counted half; hundredths of a percent.
+    #[must_use]
+    pub fn score_e2(&self) -> u32 {
+        let doubtful = u64::from(self.repaired.max(self.redated).min(self.used));
+        let good = 2 * u64::from(self.used) - doubtful;
+        let expected = 2 * u64::from(self.expected.max(1));
+        u32::try_from((good * 10_000 / expected).min(10_000)).unwrap_or(10_000)
+    }
+}
+
+/// What is known of one day of a tank. The highest version is the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TankDay {
+    pub site: SiteId,
+    pub tank: TankId,
+    pub product: ProductCode,
+    /// Days since 1970 by the tank's wall clock.
+    pub day: i64,
+    /// 1 when the day closes; one more for each correction by late data.
+    pub version: u32,
+    /// Absent on the day on which the first level came, and on days before a gap of more than a year.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<DayStock>,
+    pub quality: DayQuality,
 }
 
 #[cfg(test)]

@@ -180,23 +180,15 @@ impl Tanks {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
-    use model::{Millilitres, Origin, OriginTopic, PartitionId, ProductCode, SiteId, TankId};
+    use model::{Millilitres, Origin, OriginTopic, PartitionId, ProductCode, Reading, SiteId, TankId};
 
     fn level(tank: usize, minute: i64, litres: u32, received_s: i64) -> TankLevel {
-        TankLevel {
-            origin: Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: 0 },
-            site: SiteId::new("S-1").expect("a site"),
-            tank: TankId::new(&tank.to_string()).expect("a tank"),
-            product: ProductCode::new("DIESEL").expect("a product"),
-            measured_at_us: TimestampUs::from_micros(minute * MICROS_PER_MINUTE),
-            received_at_us: TimestampUs::from_micros(received_s * MICROS_PER_SECOND),
-            volume_ml: Millilitres::from_litres(litres),
-            capacity_ml: None,
-            height_mm: None,
-            water_mm: None,
-            temperature_dc: None,
-            late: false,
-        }
+        let origin = Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: 0 };
+        let ids = (SiteId::new("S-1").expect("a site"), TankId::new(&tank.to_string()).expect("a tank"));
+        let product = ProductCode::new("DIESEL").expect("a product");
+        let reading = Reading::new(ids.0, ids.1, product, TimestampUs::from_micros(minute * MICROS_PER_MINUTE));
+        let received_at = TimestampUs::from_micros(received_s * MICROS_PER_SECOND);
+        TankLevel::as_sent(origin, received_at, &reading, Millilitres::from_litres(litres))
     }
 
     /// One tank; each word is `minute:litres`.

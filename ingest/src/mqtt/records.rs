@@ -36,6 +36,8 @@ pub(crate) fn of_message(
         DeviceMessage::Reading(_) => "reading",
         DeviceMessage::Status(_) => "status",
         DeviceMessage::Setup(_) => "setup",
+        DeviceMessage::Sale(_) => "sale",
+        DeviceMessage::Ticket(_) => "ticket",
     };
     metrics::counter!("forecourt_readings_received_total", "kind" => kind).increment(1);
     let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: received_at, message };

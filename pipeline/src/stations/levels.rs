@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::HashMap;
-use model::{Millilitres, Origin, ProductCode, Reading, SiteId, TankId, TankLevel, TimestampUs};
+use model::{Millilitres, Origin, ProductCode, Reading, ReadingRefused, SiteId, TankId, TankLevel, TimestampUs};
 
 use super::Config;
 
@@ -20,30 +20,6 @@ pub(super) struct Levels {
     tanks: HashMap<(SiteId, TankId), Tank, State>,
 }
 
-/// Why a reading leaves no level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dropped {
-    /// The gauge itself says that the height is wrong.
-    InvalidHeight,
-    /// The gauge gives a height or a share only.
-    NoVolume,
-    /// The same values in the same second were accepted before.
-    Repeat,
-    /// One tank more than are kept.
-    TooManyTanks,
-}
-
-impl Dropped {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidHeight => "invalid_height",
-            Self::NoVolume => "no_volume",
-            Self::Repeat => "repeat",
-            Self::TooManyTanks => "too_many_tanks",
-        }
-    }
-}
-
 impl Levels {
     /// The level that a reading shows, or why none.
     pub(super) fn decide(
@@ -52,29 +28,20 @@ impl Levels {
         origin: Origin,
         received_at: TimestampUs,
         reading: Reading,
-    ) -> Result<TankLevel, Dropped> {
+    ) -> Result<TankLevel, ReadingRefused> {
         if reading.status & Reading::INVALID_HEIGHT != 0 {
-            return Err(Dropped::InvalidHeight);
+            return Err(ReadingRefused::InvalidHeight);
         }
-        let Some(volume_ml) = reading.volume_ml else { return Err(Dropped::NoVolume) };
-        let mut level = TankLevel {
-            origin,
-            measured_at_us: measured_at(rule, received_at, &reading),
-            received_at_us: received_at,
-            site: reading.site,
-            tank: reading.tank,
-            product: reading.product,
-            volume_ml,
-            capacity_ml: reading.capacity_ml,
-            height_mm: reading.height_mm,
-            water_mm: reading.water_mm,
-            temperature_dc: reading.temperature_dc,
-            late: false,
-        };
+        let Some(volume_ml) = reading.volume_ml else { return Err(ReadingRefused::NoVolume) };
+        let mut level = TankLevel::as_sent(origin, received_at, &reading, volume_ml);
+        level.measured_at_us = measured_at(rule, received_at, &reading);
+        if level.measured_at_us != reading.measured_at_us {
+            level.raw = Some(Box::new(reading));
+        }
         match self.tanks.get(&(level.site.clone(), level.tank.clone())) {
-            None if self.tanks.len() >= rule.tanks_max => return Err(Dropped::TooManyTanks),
+            None if self.tanks.len() >= rule.tanks_max => return Err(ReadingRefused::TooManyTanks),
             None => {}
-            Some(tank) if tank.seen.contains(&fingerprint(&level)) => return Err(Dropped::Repeat),
+            Some(tank) if tank.seen.contains(&fingerprint(&level)) => return Err(ReadingRefused::Repeat),
             Some(tank) => level.late = level.measured_at_us < tank.newest_at,
         }
         Ok(level)
@@ -150,7 +117,7 @@ impl Surface {
 /// The same for readings of one second with the same values. Lives in memory only.
 fn fingerprint(level: &TankLevel) -> u64 {
     let second = level.measured_at_us.get() / model::MICROS_PER_SECOND;
-    let values = (level.volume_ml, level.capacity_ml, level.height_mm, level.water_mm, level.temperature_dc);
+    let values = (level.volume_ml, level.capacity_ml, level.height(), level.water(), level.temperature());
     State::default().hash_one((second, &level.product, values))
 }
 

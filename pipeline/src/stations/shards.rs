@@ -164,7 +164,11 @@ impl Shards {
                     shard.take_in(&self.rule, partition, &level, out);
                 }
                 StationEvent::Status { origin, .. } | StationEvent::Registered { origin, .. } => shard.cover(origin),
-                StationEvent::Tank(_) => {}
+                StationEvent::Tank(_)
+                | StationEvent::Aside { .. }
+                | StationEvent::Drawn(_)
+                | StationEvent::Ticket { .. }
+                | StationEvent::Day(_) => {}
                 StationEvent::Minute(minute) => {
                     out.push(entry(route(&minute.site), partition, News::Recorded(Box::new(minute))));
                 }
@@ -183,6 +187,7 @@ impl Shards {
         let (key, event) = match record.message {
             DeviceMessage::Status(status) => (status.site.to_string(), StationEvent::Status { origin, status }),
             DeviceMessage::Setup(setup) => (setup.site.to_string(), StationEvent::Registered { origin, setup }),
+            DeviceMessage::Sale(_) | DeviceMessage::Ticket(_) => return,
             DeviceMessage::Reading(reading) => {
                 match shard.levels.decide(&self.rule, origin, record.received_at_us, reading) {
                     Err(dropped) => return left_out("readings", dropped.as_str()),

@@ -6,7 +6,8 @@
 //! Does not: know spikes of a volume that has no height beside it; those show only when the next readings are there.
 
 use model::{
-    CentiCelsius, Column, DeciMillimetres, Density, Millilitres, Millilitres15, Reading, TankSetup, TimestampUs,
+    CentiCelsius, Column, DeciMillimetres, Density, Millilitres, Millilitres15, Origin, Reading, ReadingRefused,
+    TankLevel, TankSetup, TimestampUs, Treatment,
 };
 
 use super::chart::{ChartError, Charts, Strapping};
@@ -68,57 +69,50 @@ impl Cleaned {
             ..self.raw.clone()
         }
     }
-}
 
-/// What was done to a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Treatment {
-    /// Two or more columns were put back into their order.
-    Reordered,
-    /// The value meant "unknown".
-    Unknown(Column),
-    VolumeFromHeight,
-    VolumeFromPercent,
-    /// The volume is in another unit than the height says; the height was believed. Value by expected value, thousandths.
-    UnitSlip {
-        ratio_e3: u32,
-    },
-    /// The gauge's clock is wrong by so much (positive: ahead); the reading is dated at its arrival.
-    Redated {
-        offset_s: i64,
-    },
-    /// The height lies beyond the strapping table.
-    Clamped,
-}
-
-/// Why a reading is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dropped {
-    /// Known already, or the same values within half an interval.
-    Repeat,
-    /// The gauge itself says that the height is wrong.
-    InvalidHeight,
-    NoVolume,
-    /// The columns contradict each other, and no one order of them does not.
-    Impossible,
-    /// More than one order of the columns is possible.
-    Ambiguous,
-    UnitSlip,
-    /// Measured before everything that is kept.
-    TooOld,
-}
-
-impl Dropped {
+    /// As it is recorded.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Repeat => "repeat",
-            Self::InvalidHeight => "invalid_height",
-            Self::NoVolume => "no_volume",
-            Self::Impossible => "impossible",
-            Self::Ambiguous => "ambiguous",
-            Self::UnitSlip => "unit_slip",
-            Self::TooOld => "too_old",
+    pub fn level(&self, origin: Origin, setup: &TankSetup) -> TankLevel {
+        TankLevel {
+            measured_at_us: self.at_us,
+            product: setup.product.clone(),
+            volume_15_ml: self.volume_15_ml,
+            water_ml: self.water_ml,
+            capacity_ml: Some(setup.capacity_ml),
+            height_dmm: self.height,
+            water_dmm: self.water,
+            temperature_cc: self.temperature,
+            density_e1: self.density,
+            treatments: self.treatments.clone(),
+            raw: (!self.treatments.is_empty() || self.raw.historical).then(|| Box::new(self.raw.clone())),
+            ..TankLevel::new(origin, self.received_at_us, &self.raw, self.volume_ml)
+        }
+    }
+
+    /// From its record.
+    #[must_use]
+    pub fn recorded(level: &TankLevel, setup: &TankSetup) -> Self {
+        let as_sent = || Reading {
+            volume_ml: Some(level.volume_ml),
+            height_dmm: level.height(),
+            water_dmm: level.water(),
+            temperature_cc: level.temperature(),
+            status: level.status,
+            ..Reading::new(level.site.clone(), level.tank.clone(), level.product.clone(), level.measured_at_us)
+        };
+        Self {
+            at_us: level.measured_at_us,
+            received_at_us: level.received_at_us,
+            volume_ml: level.volume_ml,
+            volume_15_ml: level.volume_15_ml,
+            water_ml: level.water_ml,
+            ullage_ml: setup.capacity_ml.less(level.volume_ml).less(level.water_ml.unwrap_or_default()),
+            height: level.height(),
+            water: level.water(),
+            temperature: level.temperature(),
+            density: level.density_e1,
+            treatments: level.treatments.clone(),
+            raw: level.raw.as_ref().map_or_else(as_sent, |raw| (**raw).clone()),
         }
     }
 }
@@ -179,11 +173,11 @@ impl Cleaner {
         &self.setup
     }
 
-    pub fn clean(&mut self, received_at: TimestampUs, raw: &Reading) -> Result<Cleaned, Dropped> {
+    pub fn clean(&mut self, received_at: TimestampUs, raw: &Reading) -> Result<Cleaned, ReadingRefused> {
         let mut treatments = Vec::new();
         let at_us = self.dated(received_at, raw, &mut treatments);
         if raw.status & Reading::INVALID_HEIGHT != 0 {
-            return Err(Dropped::InvalidHeight);
+            return Err(ReadingRefused::InvalidHeight);
         }
         let mut values = Values::of(raw);
         for column in COLUMNS {
@@ -199,13 +193,13 @@ impl Cleaner {
         }
         let chart = self.charts.at(at_us);
         if values.volume.is_none() && values.height.is_none() {
-            let percent = raw.percent_e2.filter(|percent| percent.0 <= 10_000).ok_or(Dropped::NoVolume)?;
+            let percent = raw.percent_e2.filter(|percent| percent.0 <= 10_000).ok_or(ReadingRefused::NoVolume)?;
             let capacity = i64::try_from(self.setup.capacity_ml.get()).unwrap_or(i64::MAX);
             values.volume = Some(capacity * i64::from(percent.0) / 10_000);
             treatments.push(Treatment::VolumeFromPercent);
         }
         let values = self.ordered(at_us, chart, values, &mut treatments)?;
-        let volume_ml = volume(values.volume.ok_or(Dropped::NoVolume)?).ok_or(Dropped::Impossible)?;
+        let volume_ml = volume(values.volume.ok_or(ReadingRefused::NoVolume)?).ok_or(ReadingRefused::Impossible)?;
         let temperature = values.temperature.and_then(|e3| i32::try_from(e3 / 10).ok()).map(CentiCelsius);
         let volume_15_ml = match (self.correction, temperature) {
             (Some(correction), Some(temperature)) => correction.volume_15(volume_ml, temperature),
@@ -229,6 +223,21 @@ impl Cleaner {
             treatments,
             raw: raw.clone(),
         })
+    }
+
+    /// Goes on from a reading that was believed before.
+    pub fn believe(&mut self, cleaned: &Cleaned) {
+        let values = Values {
+            volume: Some(cleaned.volume_ml.get().cast_signed()),
+            height: cleaned.height.map(|height| i64::from(height.0) * 100),
+            water: cleaned.water.map(|height| i64::from(height.0) * 100),
+            temperature: cleaned.temperature.map(|temperature| i64::from(temperature.0) * 10),
+        };
+        self.last = Some((cleaned.at_us, values));
+        if !cleaned.raw.historical {
+            let delay_us = cleaned.received_at_us.get() - cleaned.raw.measured_at_us.get();
+            self.last_delay = Some((cleaned.received_at_us, delay_us));
+        }
     }
 
     /// When the reading counts.
@@ -260,7 +269,7 @@ impl Cleaner {
         chart: Option<&Strapping>,
         values: Values,
         treatments: &mut Vec<Treatment>,
-    ) -> Result<Values, Dropped> {
+    ) -> Result<Values, ReadingRefused> {
         let as_sent = self.judge(chart, values);
         if let Ok((values, treatment)) = as_sent
             && self.is_near(at, values, AS_SENT)
@@ -288,7 +297,7 @@ impl Cleaner {
                 Ok(values)
             }
             ([], Err(dropped)) => Err(dropped),
-            _ => Err(Dropped::Ambiguous),
+            _ => Err(ReadingRefused::Ambiguous),
         }
     }
 
@@ -320,25 +329,29 @@ impl Cleaner {
     }
 
     /// Range and physics. Fills in a volume that only the height tells.
-    fn judge(&self, chart: Option<&Strapping>, mut values: Values) -> Result<(Values, Option<Treatment>), Dropped> {
+    fn judge(
+        &self,
+        chart: Option<&Strapping>,
+        mut values: Values,
+    ) -> Result<(Values, Option<Treatment>), ReadingRefused> {
         let capacity = i64::try_from(self.setup.capacity_ml.get()).unwrap_or(i64::MAX);
         let water_max = values.height.unwrap_or(500_000);
         let possible = values.temperature.is_none_or(|e3| TEMPERATURE_CC.contains(&(e3 / 10)))
             && values.water.is_none_or(|e3| (0..=water_max).contains(&e3))
             && values.height.is_none_or(|e3| e3 >= 0);
         if !possible {
-            return Err(Dropped::Impossible);
+            return Err(ReadingRefused::Impossible);
         }
         let brimful = capacity + capacity / 50;
         let (Some(chart), Some(surface)) = (chart, height(values.height)) else {
             return match values.volume {
                 Some(volume) if (0..=brimful).contains(&volume) => Ok((values, None)),
-                Some(_) => Err(Dropped::Impossible),
-                None => Err(Dropped::NoVolume),
+                Some(_) => Err(ReadingRefused::Impossible),
+                None => Err(ReadingRefused::NoVolume),
             };
         };
         if surface.0 > chart.height_max().0 + 200 {
-            return Err(Dropped::Impossible);
+            return Err(ReadingRefused::Impossible);
         }
         let total = chart.volume(surface);
         let below = height(values.water).map_or(0, |water| chart.volume(water).volume_ml.get());
@@ -359,8 +372,8 @@ impl Cleaner {
                 values.volume = Some(expected);
                 Ok((values, Some(Treatment::UnitSlip { ratio_e3 })))
             }
-            Some(_) => Err(Dropped::UnitSlip),
-            None => Err(Dropped::Impossible),
+            Some(_) => Err(ReadingRefused::UnitSlip),
+            None => Err(ReadingRefused::Impossible),
         }
     }
 

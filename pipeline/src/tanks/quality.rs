@@ -6,44 +6,12 @@
 
 use std::collections::VecDeque;
 
-use model::{TankSetup, TimestampUs};
+use model::{DayQuality, ReadingRefused, TankSetup, TimestampUs, Treatment};
 
-use super::cleaning::{Cleaned, Dropped, Treatment};
+use super::cleaning::Cleaned;
 
 const DAY_US: i64 = 24 * 60 * model::MICROS_PER_MINUTE;
 const DAYS_MAX: usize = 62;
-
-/// One day of a tank's readings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quality {
-    /// Days since 1970 by the tank's wall clock.
-    pub day: i64,
-    /// By the gauge's interval.
-    pub expected: u32,
-    pub used: u32,
-    /// Used after columns were put back, or with a volume that another column told.
-    pub repaired: u32,
-    /// Dated at their arrival, because the gauge's clock is wrong.
-    pub redated: u32,
-    /// Arrived after a later one, or as history.
-    pub late: u32,
-    pub repeats: u32,
-    /// Not used, repeats apart.
-    pub dropped: u32,
-    /// Time between used readings beyond three intervals.
-    pub silent_s: u32,
-}
-
-impl Quality {
-    /// Used readings against expected ones, repaired and redated ones counted half; hundredths of a percent.
-    #[must_use]
-    pub fn score_e2(&self) -> u32 {
-        let doubtful = u64::from(self.repaired.max(self.redated).min(self.used));
-        let good = 2 * u64::from(self.used) - doubtful;
-        let expected = 2 * u64::from(self.expected.max(1));
-        u32::try_from((good * 10_000 / expected).min(10_000)).unwrap_or(10_000)
-    }
-}
 
 /// The last days of one tank.
 #[derive(Clone, Debug)]
@@ -51,7 +19,8 @@ pub struct Qualities {
     offset_us: i64,
     interval_us: i64,
     newest_us: Option<i64>,
-    days: VecDeque<Quality>,
+    /// Days since 1970 by the tank's wall clock.
+    days: VecDeque<(i64, DayQuality)>,
 }
 
 impl Qualities {
@@ -89,14 +58,14 @@ impl Qualities {
         day.redated += has(|treatment| matches!(treatment, Treatment::Redated { .. }));
     }
 
-    pub fn dropped(&mut self, received_at: TimestampUs, dropped: Dropped) {
+    pub fn dropped(&mut self, received_at: TimestampUs, dropped: ReadingRefused) {
         let Some(day) = self.day(received_at.get() + self.offset_us) else { return };
-        if dropped == Dropped::Repeat { day.repeats += 1 } else { day.dropped += 1 }
+        if dropped == ReadingRefused::Repeat { day.repeats += 1 } else { day.dropped += 1 }
     }
 
     /// Oldest first; days without any reading are there too, between others.
     #[must_use]
-    pub fn days(&self) -> impl ExactSizeIterator<Item = &Quality> {
+    pub fn days(&self) -> impl ExactSizeIterator<Item = &(i64, DayQuality)> {
         self.days.iter()
     }
 
@@ -114,21 +83,21 @@ impl Qualities {
     }
 
     /// `None` for a day before those that are kept.
-    fn day(&mut self, at_us: i64) -> Option<&mut Quality> {
+    fn day(&mut self, at_us: i64) -> Option<&mut DayQuality> {
         let day = at_us.div_euclid(DAY_US);
         let expected = u32::try_from(DAY_US / self.interval_us).unwrap_or(u32::MAX);
-        let place = self.days.partition_point(|known| known.day < day);
-        if self.days.get(place).is_none_or(|known| known.day != day) {
+        let place = self.days.partition_point(|(known, _)| *known < day);
+        if self.days.get(place).is_none_or(|(known, _)| *known != day) {
             if place == 0 && self.days.len() >= DAYS_MAX {
                 return None;
             }
-            self.days.insert(place, Quality { day, expected, ..Quality::default() });
+            self.days.insert(place, (day, DayQuality { expected, ..DayQuality::default() }));
             if self.days.len() > DAYS_MAX {
                 self.days.pop_front();
             }
         }
-        let place = self.days.partition_point(|known| known.day < day);
-        self.days.get_mut(place)
+        let place = self.days.partition_point(|(known, _)| *known < day);
+        self.days.get_mut(place).map(|(_, counts)| counts)
     }
 }
 
@@ -146,7 +115,7 @@ mod tests {
     }
 
     /// Hours at which readings are taken; every reading arrives at once.
-    fn after(hours: impl Iterator<Item = f64>, change: impl Fn(&mut Reading)) -> Vec<Quality> {
+    fn after(hours: impl Iterator<Item = f64>, change: impl Fn(&mut Reading)) -> Vec<DayQuality> {
         let (setup, mut qualities) = (setup(), Qualities::new(&setup()));
         let mut cleaner = Cleaner::new(setup.clone()).unwrap();
         for hour in hours {
@@ -161,7 +130,7 @@ mod tests {
                 Err(dropped) => qualities.dropped(at, dropped),
             }
         }
-        qualities.days().copied().collect()
+        qualities.days().map(|(_, counts)| *counts).collect()
     }
 
     fn half_hours(from: i32, to: i32) -> impl Iterator<Item = f64> {

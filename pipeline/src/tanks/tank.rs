@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 
 use model::{
-    AlarmLevel, Column, DeciMillimetres, Millilitres, SilenceCause, TankEvent, TankEventKind, TankSetup, TimestampUs,
-    VolumeDifference,
+    AlarmLevel, Column, DeciMillimetres, Millilitres, ReadingRefused, SilenceCause, TankEvent, TankEventKind,
+    TankSetup, TimestampUs, Treatment, VolumeDifference,
 };
 
-use super::cleaning::{Cleaned, Dropped, Treatment};
+use super::cleaning::Cleaned;
 use super::detector::{Detector, Found, LOOK_BACK_US, Rules};
 use super::window::{SAMPLES_MAX, Sample, Window};
 
@@ -123,11 +123,11 @@ impl Tank {
     }
 
     /// Takes a cleaned reading in. `Err`: it is a repeat, or older than all that is kept.
-    pub fn reading(&mut self, cleaned: &Cleaned) -> Result<Vec<TankEvent>, Dropped> {
+    pub fn reading(&mut self, cleaned: &Cleaned) -> Result<Vec<TankEvent>, ReadingRefused> {
         let sample = Sample::of(cleaned);
         let oldest_us = self.checkpoints.front().map_or(i64::MIN, |(at_us, _)| *at_us);
         if sample.at_us <= oldest_us {
-            return Err(Dropped::TooOld);
+            return Err(ReadingRefused::TooOld);
         }
         let place = self.window.put(sample, self.rules.interval_us)?;
         let mut events = Vec::new();

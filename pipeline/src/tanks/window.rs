@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use model::{CentiCelsius, DeciMillimetres, Millilitres, TimestampUs};
+use model::{CentiCelsius, DeciMillimetres, Millilitres, ReadingRefused, TimestampUs};
 
-use super::cleaning::{Cleaned, Dropped};
+use super::cleaning::Cleaned;
 
 /// Two days of a gauge that measures each minute, and more of all others.
 pub(super) const SAMPLES_MAX: usize = 3_000;
@@ -72,10 +72,10 @@ pub(super) struct Window {
 
 impl Window {
     /// Takes a sample in; gives its place.
-    pub(super) fn put(&mut self, sample: Sample, interval_us: i64) -> Result<usize, Dropped> {
+    pub(super) fn put(&mut self, sample: Sample, interval_us: i64) -> Result<usize, ReadingRefused> {
         let place = self.samples.partition_point(|kept| kept.sample.at_us < sample.at_us);
         if place == 0 && self.samples.len() >= SAMPLES_MAX {
-            return Err(Dropped::TooOld);
+            return Err(ReadingRefused::TooOld);
         }
         let near = |kept: &Kept| {
             let kept = &kept.sample;
@@ -86,7 +86,7 @@ impl Window {
         };
         let neighbours = place.saturating_sub(1)..(place + 1).min(self.samples.len());
         if self.samples.range(neighbours).any(near) {
-            return Err(Dropped::Repeat);
+            return Err(ReadingRefused::Repeat);
         }
         self.samples.insert(place, Kept { sample, balance: sample.volume, spike: false });
         Ok(place)
@@ -206,8 +206,8 @@ mod tests {
         assert_eq!(put(&mut window, 0, 500), Ok(0));
         assert_eq!(put(&mut window, 120, 480), Ok(1));
         assert_eq!(put(&mut window, 60, 490), Ok(1), "overtaken");
-        assert_eq!(put(&mut window, 60, 490), Err(Dropped::Repeat));
-        assert_eq!(put(&mut window, 64, 490), Err(Dropped::Repeat), "nearly the same");
+        assert_eq!(put(&mut window, 60, 490), Err(ReadingRefused::Repeat));
+        assert_eq!(put(&mut window, 64, 490), Err(ReadingRefused::Repeat), "nearly the same");
         assert_eq!(put(&mut window, 180, 480), Ok(3), "the level rests");
     }
 

@@ -132,8 +132,12 @@ impl Source {
                     DeviceMessage::Reading(reading) if purpose == Purpose::Record => {
                         batch.readings.push(ReadingRow::of(place, record.received_at_us, &reading));
                     }
-                    // A status or a registration is recorded as the station event that follows from it.
-                    DeviceMessage::Reading(_) | DeviceMessage::Status(_) | DeviceMessage::Setup(_) => {}
+                    // All else is recorded as the station event that follows from it.
+                    DeviceMessage::Reading(_)
+                    | DeviceMessage::Status(_)
+                    | DeviceMessage::Setup(_)
+                    | DeviceMessage::Sale(_)
+                    | DeviceMessage::Ticket(_) => {}
                 }
             }
         }

@@ -98,6 +98,40 @@ impl StationEventRow {
                 volume_ml: event.kind.volume().get().cast_signed(),
                 ..whole
             },
+            StationEvent::Aside { received_at_us, reading, .. } => Self {
+                kind: "aside".to_owned(),
+                site: reading.site.to_string(),
+                tank: reading.tank.to_string(),
+                product: reading.product.to_string(),
+                at: time(*received_at_us),
+                ..whole
+            },
+            StationEvent::Drawn(drawn) => Self {
+                kind: "drawn".to_owned(),
+                site: drawn.sale.site.to_string(),
+                tank: drawn.sale.tank.as_ref().map(ToString::to_string).unwrap_or_default(),
+                product: drawn.sale.product.to_string(),
+                at: time(drawn.sale.at_us),
+                volume_ml: drawn.sale.volume_ml.get().cast_signed(),
+                ..whole
+            },
+            StationEvent::Ticket { ticket, .. } => Self {
+                kind: "ticket".to_owned(),
+                site: ticket.site.to_string(),
+                tank: ticket.tank.to_string(),
+                at: time(ticket.at_us),
+                volume_ml: ticket.volume_ml.get().cast_signed(),
+                ..whole
+            },
+            StationEvent::Day(day) => Self {
+                kind: "day".to_owned(),
+                site: day.site.to_string(),
+                tank: day.tank.to_string(),
+                product: day.product.to_string(),
+                at: day.day.saturating_mul(24 * 60 * model::MICROS_PER_MINUTE),
+                volume_ml: day.stock.map_or(0, |stock| stock.consumed_ml.get().cast_signed()),
+                ..whole
+            },
             StationEvent::Minute(minute) => Self {
                 kind: "minute".to_owned(),
                 site: minute.site.to_string(),

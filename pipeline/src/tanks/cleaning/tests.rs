@@ -40,7 +40,7 @@ fn reading(seconds: i64, values: &str) -> Reading {
     reading
 }
 
-fn shown(result: Result<Cleaned, Dropped>) -> String {
+fn shown(result: Result<Cleaned, ReadingRefused>) -> String {
     match result {
         Err(dropped) => dropped.as_str().to_owned(),
         Ok(cleaned) => {
@@ -110,7 +110,7 @@ fn a_share_of_the_capacity_is_a_volume() {
 fn a_level_that_the_gauge_does_not_believe_is_none() {
     let mut invalid = reading(0, "0 0 0 15");
     invalid.status = Reading::INVALID_HEIGHT;
-    assert_eq!(Cleaner::new(setup()).unwrap().clean(at(0), &invalid), Err(Dropped::InvalidHeight));
+    assert_eq!(Cleaner::new(setup()).unwrap().clean(at(0), &invalid), Err(ReadingRefused::InvalidHeight));
 }
 
 #[test]

@@ -375,7 +375,7 @@ fn memory_is_bounded_and_a_reading_from_long_ago_is_refused() {
     let Some(Heard::Reading(_, first)) = story.heard.first() else { panic!("a reading") };
     let late = Reading { historical: true, seq: Some(7), ..(**first).clone() };
     let cleaned = cleaner.clean(last.unwrap(), &late).unwrap();
-    assert_eq!(tank.reading(&cleaned), Err(Dropped::TooOld));
+    assert_eq!(tank.reading(&cleaned), Err(ReadingRefused::TooOld));
 }
 
 proptest! {
