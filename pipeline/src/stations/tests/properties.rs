@@ -244,7 +244,13 @@ impl World {
                     assert!(level.origin.offset > readings_through, "reading {} again", level.origin.offset);
                     readings_through = level.origin.offset;
                 }
-                StationEvent::Status { .. } | StationEvent::Registered { .. } | StationEvent::Tank(_) => {}
+                StationEvent::Status { .. }
+                | StationEvent::Registered { .. }
+                | StationEvent::Tank(_)
+                | StationEvent::Aside { .. }
+                | StationEvent::Drawn(_)
+                | StationEvent::Ticket { .. }
+                | StationEvent::Day(_) => {}
             }
         }
         minutes
