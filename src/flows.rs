@@ -119,6 +119,7 @@ pub(crate) fn station_inputs(
     let mut reader = LogReader::open_relaxed(log, &positions, STATIONS_GATHER)?;
     let mut batch = Vec::new();
     let mut ticked = Instant::now();
+    let mut behind = partitions.clone();
     while !stop.load(Ordering::Relaxed) {
         reader.read(BULK_MAX, WAIT, &mut batch)?;
         let (mut readings, mut sales): (Vec<_>, Vec<_>) =
@@ -130,6 +131,12 @@ pub(crate) fn station_inputs(
         for (partition, messages) in by_partition(&mut sales) {
             let sales = readable_records(&messages);
             dataflow.feed(partition).send(stations::Input::Sales { partition, sales })?;
+        }
+        let is_behind = |partition: &PartitionId| {
+            ![Topic::Readings, Topic::Sales].iter().all(|topic| reader.caught_up(*topic, *partition))
+        };
+        for partition in behind.extract_if(.., |partition| !is_behind(partition)) {
+            dataflow.feed(partition).send(stations::Input::CaughtUp { partition })?;
         }
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();

@@ -86,6 +86,39 @@ pub enum StationEvent {
     Day(Box<TankDay>),
 }
 
+impl StationEvent {
+    /// Where it happened; `None` for a takeover.
+    #[must_use]
+    pub fn site(&self) -> Option<&SiteId> {
+        match self {
+            Self::Takeover { .. } => None,
+            Self::Level(level) => Some(&level.site),
+            Self::Status { status, .. } => Some(&status.site),
+            Self::Minute(minute) => Some(&minute.site),
+            Self::Registered { setup, .. } => Some(&setup.site),
+            Self::Tank(event) => Some(&event.site),
+            Self::Aside { reading, .. } => Some(&reading.site),
+            Self::Drawn(drawn) => Some(&drawn.sale.site),
+            Self::Ticket { ticket, .. } => Some(&ticket.site),
+            Self::Day(day) => Some(&day.site),
+        }
+    }
+
+    /// The record that it was made of; `None` for what follows from several.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        match self {
+            Self::Level(level) => Some(level.origin),
+            Self::Drawn(drawn) => Some(drawn.origin),
+            Self::Status { origin, .. }
+            | Self::Registered { origin, .. }
+            | Self::Aside { origin, .. }
+            | Self::Ticket { origin, .. } => Some(*origin),
+            Self::Takeover { .. } | Self::Minute(_) | Self::Tank(_) | Self::Day(_) => None,
+        }
+    }
+}
+
 /// Fuel sold from a registered tank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TankSale {

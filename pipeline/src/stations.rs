@@ -1,4 +1,5 @@
-//! Derives what happens at stations from readings and sales: tank levels, device status, minutes.
+//! Derives what happens at stations from readings and sales: tank levels, device status, events and days of registered
+//! tanks, minutes.
 //!
 //! In: records of `fuel.readings` and `fuel.sales` in the order of their partition, the time as ticks, and the records of
 //! `fuel.station-events` that were written before. Out: records to append there. Guarantees: an accepted reading gives one
@@ -12,6 +13,7 @@
 mod levels;
 mod minutes;
 mod shards;
+mod tanks;
 mod watermark;
 mod windows;
 
@@ -47,6 +49,10 @@ pub struct Config {
     pub readings_remembered: usize,
     /// Tanks of one partition; readings of more are dropped and counted.
     pub tanks_max: usize,
+    /// Readings of one tank that nobody registered, kept until somebody does.
+    pub unregistered_readings_max: usize,
+    /// The same of all tanks of a partition together.
+    pub unregistered_total_max: usize,
     /// A reading measured so long after it arrived is dated at its arrival; a record so far ahead of the last tick closes
     /// no minute before its time. `None` believes every time, for time that runs faster than the clock.
     pub clock_ahead_max_us: Option<i64>,
@@ -64,6 +70,8 @@ impl Default for Config {
             rise_min_ml: Millilitres::from_litres(100),
             readings_remembered: 64,
             tanks_max: 100_000,
+            unregistered_readings_max: 1_000,
+            unregistered_total_max: 20_000,
             clock_ahead_max_us: Some(5 * MINUTE_US),
         }
     }
@@ -80,6 +88,8 @@ pub enum Input {
     Readings { partition: PartitionId, records: Vec<(i64, ReadingRecord)> },
     /// Sales in order, each with its offset in `fuel.sales`.
     Sales { partition: PartitionId, sales: Vec<(i64, Sale)> },
+    /// What the partition's inputs held at the start was fed: from now on silence is silence.
+    CaughtUp { partition: PartitionId },
     /// The time. Every worker has to be told, about once a second.
     Tick { at_us: TimestampUs },
     /// The partition belongs to another process now: forget it.

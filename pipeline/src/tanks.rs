@@ -10,6 +10,7 @@ pub mod cleaning;
 pub mod consumption;
 pub mod correction;
 mod detector;
+pub mod followed;
 pub mod forecast;
 mod leak;
 mod profile;

@@ -21,23 +21,28 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// The level that a reading shows, or why none.
+    /// The level that a reading of an unregistered tank shows as it was sent, or why none.
     pub(super) fn decide(
         &self,
         rule: &Config,
         origin: Origin,
         received_at: TimestampUs,
-        reading: Reading,
+        reading: &Reading,
     ) -> Result<TankLevel, ReadingRefused> {
         if reading.status & Reading::INVALID_HEIGHT != 0 {
             return Err(ReadingRefused::InvalidHeight);
         }
-        let Some(volume_ml) = reading.volume_ml else { return Err(ReadingRefused::NoVolume) };
-        let mut level = TankLevel::as_sent(origin, received_at, &reading, volume_ml);
-        level.measured_at_us = measured_at(rule, received_at, &reading);
+        let volume_ml = reading.volume_ml.ok_or(ReadingRefused::NoVolume)?;
+        let mut level = TankLevel::as_sent(origin, received_at, reading, volume_ml);
+        level.measured_at_us = measured_at(rule, received_at, reading);
         if level.measured_at_us != reading.measured_at_us {
-            level.raw = Some(Box::new(reading));
+            level.raw = Some(Box::new(reading.clone()));
         }
+        self.admit(rule, level)
+    }
+
+    /// The level, marked when it is history; or why it is none.
+    pub(super) fn admit(&self, rule: &Config, mut level: TankLevel) -> Result<TankLevel, ReadingRefused> {
         match self.tanks.get(&(level.site.clone(), level.tank.clone())) {
             None if self.tanks.len() >= rule.tanks_max => return Err(ReadingRefused::TooManyTanks),
             None => {}
@@ -166,7 +171,7 @@ mod tests {
                 }
                 let (received_at, reading) = reading(text);
                 let origin = Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: offset as i64 };
-                let line = match levels.decide(rule, origin, received_at, reading) {
+                let line = match levels.decide(rule, origin, received_at, &reading) {
                     Err(dropped) => format!("dropped: {}", dropped.as_str()),
                     Ok(level) => {
                         let drawn = levels.evolve(rule, &level).get() as f64 / 1000.0;

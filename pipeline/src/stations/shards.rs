@@ -1,6 +1,6 @@
 //! One shard per partition: what of its inputs is new, and what follows from it at once.
 //!
-//! In: the inputs of this worker's partitions. Out: levels and statuses to record, and entries for the minutes. Guarantees:
+//! In: the inputs of this worker's partitions. Out: facts of stations and tanks to record, and entries for the minutes. Guarantees:
 //! a record that was overtaken by a takeover is not folded; an offset of `fuel.readings` that led to a recorded event, a
 //! second record of one reading, a second record of one sale: none counts again. Before its start a partition only folds.
 //! Does not: remember sales through a restart. They are read again, and the minutes know what they hold.
@@ -12,8 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::{
     Currency, DeviceMessage, FORMAT_VERSION, Fence, Millilitres, MinorUnits, Minute, Origin, OriginTopic, PartitionId,
-    ProductCode, ReadingRecord, Sale, SaleKind, SiteId, StationEvent, StationRecord, TankLevel, TimestampUs,
-    Watermarks,
+    ProductCode, ReadingRecord, Sale, SaleKind, SiteId, StationEvent, StationRecord, TankId, TimestampUs, Watermarks,
 };
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -21,7 +20,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
-use super::levels::Levels;
+use super::tanks::Tanks;
 use super::{Config, Input, Output};
 use crate::worker::Time;
 
@@ -110,9 +109,13 @@ struct Shard {
     fence: Fence,
     /// Set once the partition is started.
     epoch: Option<i64>,
-    levels: Levels,
+    tanks: Tanks,
+    /// The partition's inputs were read to where they ended at the start.
+    caught_up: bool,
     /// How far readings led to recorded events before, and were taken in since.
     readings_through: Option<i64>,
+    /// How far sales were attributed to tanks, as recorded.
+    sales_through: Option<i64>,
     /// Ledger records whose sale was taken in.
     sales_seen: Watermarks,
 }
@@ -122,15 +125,25 @@ impl Shards {
         match input {
             Input::Fold { partition, offset, record } => self.fold(partition, offset, record, out),
             Input::Start { partition, epoch } => {
-                self.shards.entry(partition).or_default().epoch = Some(epoch);
                 self.tell_all(partition, &News::Begun { epoch }, out);
+                let shard = self.shards.entry(partition).or_default();
+                shard.epoch = Some(epoch);
+                shard.say_what_is_owed(&self.rule, partition, out);
+            }
+            Input::CaughtUp { partition } => {
+                if let Some(shard) = self.shards.get_mut(&partition) {
+                    shard.caught_up = true;
+                }
             }
             Input::Revoke { partition } => {
                 self.shards.remove(&partition);
                 self.tell_all(partition, &News::Forgotten, out);
             }
-            Input::Tick { .. } => {
+            Input::Tick { at_us } => {
                 out.push(Derived::Entry(Entry { to: self.worker as u64, about: About::Tick }));
+                for (partition, shard) in &mut self.shards {
+                    shard.tick(*partition, at_us, out);
+                }
             }
             Input::Readings { partition, records } => {
                 for (offset, record) in records {
@@ -159,19 +172,10 @@ impl Shards {
         } else if shard.fence.admits(record.epoch) {
             match record.event {
                 StationEvent::Takeover { .. } => {}
-                StationEvent::Level(level) => {
-                    shard.cover(level.origin);
-                    shard.take_in(&self.rule, partition, &level, out);
-                }
-                StationEvent::Status { origin, .. } | StationEvent::Registered { origin, .. } => shard.cover(origin),
-                StationEvent::Tank(_)
-                | StationEvent::Aside { .. }
-                | StationEvent::Drawn(_)
-                | StationEvent::Ticket { .. }
-                | StationEvent::Day(_) => {}
                 StationEvent::Minute(minute) => {
                     out.push(entry(route(&minute.site), partition, News::Recorded(Box::new(minute))));
                 }
+                event => shard.evolve(&self.rule, partition, &event, out),
             }
         }
     }
@@ -179,27 +183,30 @@ impl Shards {
     fn reading(&mut self, partition: PartitionId, offset: i64, record: ReadingRecord, out: &mut Vec<Derived>) {
         let origin = Origin { topic: OriginTopic::Readings, partition, offset };
         let Some(shard) = self.shards.get_mut(&partition) else { return left_out("readings", "not_started") };
-        let Some(epoch) = shard.epoch else { return left_out("readings", "not_started") };
+        if shard.epoch.is_none() {
+            return left_out("readings", "not_started");
+        }
         if shard.readings_through.is_some_and(|through| offset <= through) {
             return;
         }
         shard.readings_through = Some(offset);
-        let (key, event) = match record.message {
-            DeviceMessage::Status(status) => (status.site.to_string(), StationEvent::Status { origin, status }),
-            DeviceMessage::Setup(setup) => (setup.site.to_string(), StationEvent::Registered { origin, setup }),
-            DeviceMessage::Sale(_) | DeviceMessage::Ticket(_) => return,
+        let event = match record.message {
+            DeviceMessage::Status(status) => StationEvent::Status { origin, status },
+            DeviceMessage::Setup(setup) if shard.tanks.is_new(&setup) => StationEvent::Registered { origin, setup },
+            DeviceMessage::Setup(_) => return left_out("readings", "registered_so_already"),
+            DeviceMessage::Ticket(ticket) => StationEvent::Ticket { origin, ticket },
+            DeviceMessage::Sale(sale) => match shard.tanks.decide_pump_sale(origin, sale) {
+                None => return left_out("readings", "sale_repeated_or_of_no_tank"),
+                Some(event) => event,
+            },
             DeviceMessage::Reading(reading) => {
-                match shard.levels.decide(&self.rule, origin, record.received_at_us, reading) {
-                    Err(dropped) => return left_out("readings", dropped.as_str()),
-                    Ok(level) => {
-                        shard.take_in(&self.rule, partition, &level, out);
-                        (level.site.to_string(), StationEvent::Level(level))
-                    }
+                match shard.tanks.decide_reading(&self.rule, origin, record.received_at_us, reading) {
+                    Err(because) => return left_out("readings", because.as_str()),
+                    Ok(event) => event,
                 }
             }
         };
-        let record = StationRecord { v: FORMAT_VERSION, epoch, event };
-        out.push(Derived::Event(Output { partition, key, record }));
+        shard.happen(&self.rule, partition, event, out);
     }
 
     fn sale(&mut self, partition: PartitionId, offset: i64, sale: &Sale, out: &mut Vec<Derived>) {
@@ -209,6 +216,13 @@ impl Shards {
         }
         if !shard.sales_seen.advance(sale.origin) {
             return left_out("sales", "repeat");
+        }
+        // The last one may have been recorded for one of its tanks only; receipts know which.
+        if shard.sales_through.is_none_or(|through| offset >= through) {
+            let origin = Origin { topic: OriginTopic::Sales, partition, offset };
+            for event in shard.tanks.decide_sale(origin, sale) {
+                shard.happen(&self.rule, partition, event, out);
+            }
         }
         let kind = match sale.kind {
             SaleKind::Sold => LineKind::Sold,
@@ -223,18 +237,89 @@ impl Shards {
 }
 
 impl Shard {
-    fn cover(&mut self, origin: Origin) {
-        if origin.topic == OriginTopic::Readings {
-            self.readings_through = self.readings_through.max(Some(origin.offset));
+    /// Records a fact, and what follows from it.
+    fn happen(&mut self, rule: &Config, partition: PartitionId, event: StationEvent, out: &mut Vec<Derived>) {
+        self.evolve(rule, partition, &event, out);
+        let tank = tank_of(&event);
+        self.record(partition, event, out);
+        if let Some((site, tank)) = tank {
+            self.follow_up(rule, partition, &site, &tank, out);
         }
     }
 
-    fn take_in(&mut self, rule: &Config, partition: PartitionId, level: &TankLevel, out: &mut Vec<Derived>) {
-        let volume_ml = self.levels.evolve(rule, level);
-        if volume_ml > Millilitres::ZERO {
+    fn record(&self, partition: PartitionId, event: StationEvent, out: &mut Vec<Derived>) {
+        let Some(epoch) = self.epoch else { return };
+        let Some(site) = event.site() else { return };
+        let key = site.to_string();
+        out.push(Derived::Event(Output { partition, key, record: StationRecord { v: FORMAT_VERSION, epoch, event } }));
+    }
+
+    fn follow_up(
+        &mut self,
+        rule: &Config,
+        partition: PartitionId,
+        site: &SiteId,
+        tank: &TankId,
+        out: &mut Vec<Derived>,
+    ) {
+        while let Some((origin, received_at, reading)) = self.tanks.pending(site, tank) {
+            // What is still no level stays aside, as it is recorded.
+            if let Ok(event @ StationEvent::Level(_)) = self.tanks.decide_reading(rule, origin, received_at, reading) {
+                self.evolve(rule, partition, &event, out);
+                self.record(partition, event, out);
+            }
+        }
+        for event in self.tanks.follow_up(site, tank) {
+            self.record(partition, StationEvent::Tank(Box::new(event)), out);
+        }
+    }
+
+    /// The owner before may have died between a fact and what follows from it.
+    fn say_what_is_owed(&mut self, rule: &Config, partition: PartitionId, out: &mut Vec<Derived>) {
+        for (site, tank) in self.tanks.registered_tanks() {
+            self.follow_up(rule, partition, &site, &tank, out);
+        }
+    }
+
+    fn tick(&mut self, partition: PartitionId, now: TimestampUs, out: &mut Vec<Derived>) {
+        if self.epoch.is_some() && self.caught_up {
+            for event in self.tanks.tick(now) {
+                self.record(partition, event, out);
+            }
+        }
+    }
+
+    fn evolve(&mut self, rule: &Config, partition: PartitionId, event: &StationEvent, out: &mut Vec<Derived>) {
+        if let Some(origin) = event.origin() {
+            let through = match origin.topic {
+                OriginTopic::Readings => &mut self.readings_through,
+                _ => &mut self.sales_through,
+            };
+            *through = (*through).max(Some(origin.offset));
+        }
+        let drawn = self.tanks.evolve(rule, event);
+        if let (StationEvent::Level(level), Some(volume_ml)) = (event, drawn)
+            && volume_ml > Millilitres::ZERO
+        {
             let (site, product, at_us) = (level.site.clone(), level.product.clone(), level.measured_at_us);
             out.push(entry(route(&site), partition, News::Drawn { site, product, at_us, volume_ml }));
         }
+    }
+}
+
+/// The tank that a fact is about.
+fn tank_of(event: &StationEvent) -> Option<(SiteId, TankId)> {
+    match event {
+        StationEvent::Level(level) => Some((level.site.clone(), level.tank.clone())),
+        StationEvent::Registered { setup, .. } => Some((setup.site.clone(), setup.tank.clone())),
+        StationEvent::Drawn(drawn) => Some((drawn.sale.site.clone(), drawn.sale.tank.clone()?)),
+        StationEvent::Ticket { ticket, .. } => Some((ticket.site.clone(), ticket.tank.clone())),
+        StationEvent::Aside { reading, .. } => Some((reading.site.clone(), reading.tank.clone())),
+        StationEvent::Takeover { .. }
+        | StationEvent::Status { .. }
+        | StationEvent::Minute(_)
+        | StationEvent::Tank(_)
+        | StationEvent::Day(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::worker::stepped;
 
 mod properties;
+mod tanks;
 
 /// Writes inputs down as a station would: offsets and origins count up by themselves.
 #[derive(Clone, Default)]

@@ -109,6 +109,7 @@ impl Watermark {
                 }
             }
             Input::Tick { at_us } => self.tick(*at_us),
+            Input::CaughtUp { .. } => {}
             Input::Revoke { partition } => self.courses.retain(|(of, _), _| of != partition),
         }
         let mark = &self.marks.0[self.index];

@@ -173,6 +173,13 @@ impl Cleaner {
         &self.setup
     }
 
+    /// Registered anew; what was believed before still holds. `Err`, and nothing changes, when a table cannot be used.
+    pub fn set_up(&mut self, setup: TankSetup) -> Result<(), ChartError> {
+        let (last, last_delay) = (self.last, self.last_delay);
+        *self = Self { last, last_delay, ..Self::new(setup)? };
+        Ok(())
+    }
+
     pub fn clean(&mut self, received_at: TimestampUs, raw: &Reading) -> Result<Cleaned, ReadingRefused> {
         let mut treatments = Vec::new();
         let at_us = self.dated(received_at, raw, &mut treatments);

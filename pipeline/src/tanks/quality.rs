@@ -63,6 +63,13 @@ impl Qualities {
         if dropped == ReadingRefused::Repeat { day.repeats += 1 } else { day.dropped += 1 }
     }
 
+    /// Repeats that were counted before a restart.
+    pub fn recall_repeats(&mut self, day: i64, repeats: u32) {
+        if let Some((_, counts)) = self.days.iter_mut().find(|(known, _)| *known == day) {
+            counts.repeats = counts.repeats.max(repeats);
+        }
+    }
+
     /// Oldest first; days without any reading are there too, between others.
     #[must_use]
     pub fn days(&self) -> impl ExactSizeIterator<Item = &(i64, DayQuality)> {

@@ -122,6 +122,42 @@ impl Tank {
         &self.setup
     }
 
+    /// Registered anew, and readings mean what they meant.
+    pub fn set_up(&mut self, setup: TankSetup) {
+        self.rules = Rules::of(&setup);
+        self.setup = setup;
+    }
+
+    /// Goes on with the numbers of a tank that it replaces; gives the end of what lasted there.
+    pub fn succeed(&mut self, before: &Self) -> Vec<TankEvent> {
+        self.numbers.clone_from(&before.numbers);
+        self.controller_is_online = before.controller_is_online;
+        let lasting =
+            before.alarms.iter().chain([&before.slip, &before.clock]).filter_map(|lasting| lasting.open.as_ref());
+        let found = before.published.iter().filter(|told| !told.withdrawn && told.found.ended_us.is_none());
+        let open = lasting.chain(&before.silence).chain(found);
+        open.map(|open| before.ended(open.clone(), before.measured_us)).collect()
+    }
+
+    /// Goes on after an event that was told before.
+    pub fn recall(&mut self, event: &TankEvent) {
+        let name = event.kind.name();
+        match self.numbers.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, number)) => *number = event.number.max(*number),
+            None => self.numbers.push((name, event.number)),
+        }
+        if matches!(event.kind, TankEventKind::Silence { .. }) {
+            let found = Found { began_us: event.began_at_us.get(), ended_us: None, kind: event.kind.clone() };
+            self.silence = event.ended_at_us.is_none().then(|| Published {
+                number: event.number,
+                version: event.version,
+                withdrawn: false,
+                stepped_us: i64::MIN,
+                found,
+            });
+        }
+    }
+
     /// Takes a cleaned reading in. `Err`: it is a repeat, or older than all that is kept.
     pub fn reading(&mut self, cleaned: &Cleaned) -> Result<Vec<TankEvent>, ReadingRefused> {
         let sample = Sample::of(cleaned);
@@ -140,6 +176,12 @@ impl Tank {
         }
         self.settle(&mut events);
         Ok(events)
+    }
+
+    /// Whether it is a repeat of a reading that is kept.
+    #[must_use]
+    pub fn knows(&self, cleaned: &Cleaned) -> bool {
+        self.window.knows(&Sample::of(cleaned), self.rules.interval_us)
     }
 
     /// A reading came that could not be used.

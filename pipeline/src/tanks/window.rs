@@ -77,19 +77,25 @@ impl Window {
         if place == 0 && self.samples.len() >= SAMPLES_MAX {
             return Err(ReadingRefused::TooOld);
         }
-        let near = |kept: &Kept| {
-            let kept = &kept.sample;
-            let apart_us = kept.at_us.abs_diff(sample.at_us);
-            let same = Sample { at_us: sample.at_us, ..*kept } == sample;
-            // A second value for the same moment is a repeat too: the first was believed.
-            apart_us < 500_000 || (same && apart_us < (interval_us / 2).unsigned_abs())
-        };
-        let neighbours = place.saturating_sub(1)..(place + 1).min(self.samples.len());
-        if self.samples.range(neighbours).any(near) {
+        if self.knows(&sample, interval_us) {
             return Err(ReadingRefused::Repeat);
         }
         self.samples.insert(place, Kept { sample, balance: sample.volume, spike: false });
         Ok(place)
+    }
+
+    /// Whether a sample of the same moment is kept, or one with the same values less than half an interval away.
+    pub(super) fn knows(&self, sample: &Sample, interval_us: i64) -> bool {
+        let near = |kept: &Kept| {
+            let kept = &kept.sample;
+            let apart_us = kept.at_us.abs_diff(sample.at_us);
+            let same = Sample { at_us: sample.at_us, ..*kept } == *sample;
+            // A second value for the same moment is a repeat too: the first was believed.
+            apart_us < 500_000 || (same && apart_us < (interval_us / 2).unsigned_abs())
+        };
+        let place = self.samples.partition_point(|kept| kept.sample.at_us < sample.at_us);
+        let neighbours = place.saturating_sub(1)..(place + 1).min(self.samples.len());
+        self.samples.range(neighbours).any(near)
     }
 
     /// Takes a sale in; gives the moment from which it changes what was sold.

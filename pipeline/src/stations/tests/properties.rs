@@ -76,7 +76,7 @@ fn expected(inputs: &[Input]) -> Sums {
                     let DeviceMessage::Reading(reading) = &record.message else { continue };
                     let levels = tanks.entry(*partition).or_default();
                     let origin = Origin { topic: OriginTopic::Readings, partition: *partition, offset: *offset };
-                    let Ok(level) = levels.decide(&rule, origin, record.received_at_us, reading.clone()) else {
+                    let Ok(level) = levels.decide(&rule, origin, record.received_at_us, reading) else {
                         continue;
                     };
                     let drawn = levels.evolve(&rule, &level).get();
