@@ -1,11 +1,12 @@
 //! `forecourt import FILE --mapping FILE`: tank readings from a CSV file that a device or a program exported.
 //!
-//! Guarantees: the whole file is checked before anything is sent; memory does not grow with the file; a line always makes
-//! the same reading, so that what is imported again is a repeat for the stations. Does not: undo. What was sent stays sent
+//! Guarantees: the whole file is checked before anything is sent; memory does not grow with the file; each reading says
+//! which row of which file it is, so that what is imported again is known, however long ago it was. Does not: undo. What was sent stays sent
 //! when Kafka fails in the middle; running it again completes it.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::hash::Hasher;
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,8 +14,9 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use ingest::import::mapping::Mapping;
 use ingest::import::{ImportError, Problems, Summary};
-use model::{DeviceMessage, FORMAT_VERSION, LogSettings, Reading, ReadingRecord, Topic};
+use model::{DeviceMessage, FORMAT_VERSION, ImportedRow, LogSettings, Reading, ReadingRecord, Topic};
 use sinks::Recorder;
+use twox_hash::XxHash64;
 
 use crate::owner::now;
 use crate::reading::{Kafka, reachable};
@@ -42,11 +44,12 @@ pub(crate) struct Options {
 /// False when something was wrong with the file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let name = options.file.display();
-    let mapping = read_mapping(&options.mapping)?;
+    let (mapping, identity) = read_mapping(&options.mapping)?;
     let found = Found::at(&options.file)?;
     let mut bar = Bar::new("checking", found.bytes);
     let begun = Instant::now();
-    let checked = ingest::import::check(found.open(&options.file)?, &mapping, |bytes| bar.show(bytes));
+    let mut content = Hashed { file: found.open(&options.file)?, identity };
+    let checked = ingest::import::check(&mut content, &mapping, |bytes| bar.show(bytes));
     bar.end();
     let summary = match checked {
         Ok(summary) => summary,
@@ -64,9 +67,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let recorder = Recorder::open(&log)?;
     let begun = Instant::now();
     let mut bar = Bar::new("sending", found.bytes);
+    let mut import = ImportedRow { file: content.identity.finish(), row: 0 };
     let sent = ingest::import::readings(found.open(&options.file)?, &mapping, |reading, bytes| {
         bar.show(bytes);
-        send(&log, &recorder, reading)
+        let row = import;
+        import.row += 1;
+        send(&log, &recorder, row, reading)
     });
     bar.end();
     recorder.flush(FLUSH_MAX)?;
@@ -85,14 +91,32 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
 }
 
-fn read_mapping(file: &Path) -> anyhow::Result<Mapping> {
+/// The mapping, and where the identity of what is imported begins: other columns make other rows.
+fn read_mapping(file: &Path) -> anyhow::Result<(Mapping, XxHash64)> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    toml::from_str(&text).with_context(|| format!("in the mapping {}", file.display()))
+    let mut identity = XxHash64::with_seed(0);
+    identity.write(text.as_bytes());
+    Ok((toml::from_str(&text).with_context(|| format!("in the mapping {}", file.display()))?, identity))
 }
 
-fn send(log: &LogSettings, recorder: &Recorder, reading: Reading) -> anyhow::Result<()> {
+/// A file that is known by its bytes when it was read to its end.
+struct Hashed {
+    file: File,
+    identity: XxHash64,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.file.read(into)?;
+        self.identity.write(&into[..bytes]);
+        Ok(bytes)
+    }
+}
+
+fn send(log: &LogSettings, recorder: &Recorder, import: ImportedRow, reading: Reading) -> anyhow::Result<()> {
     let (site, partition) = (reading.site.clone(), log.partition_of(reading.site.as_str()));
-    let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: now(), message: DeviceMessage::Reading(reading) };
+    let message = DeviceMessage::Reading(reading);
+    let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: now(), import: Some(import), message };
     Ok(recorder.append(Topic::Readings, partition, site.as_str(), &record)?)
 }
 

@@ -43,7 +43,7 @@ pub use limits::{
 };
 pub use money::{Discount, DiscountOff, MonthlyFee, Payer, RegisterLine, RegisterOutcome, TopUpState};
 pub use parties::{Actor, Block, CardKind, Closure, Driver, Group, Vehicle};
-pub use reading::{DeviceMessage, DeviceStatus, Reading, ReadingMessage, ReadingRecord, StatusMessage};
+pub use reading::{DeviceMessage, DeviceStatus, ImportedRow, Reading, ReadingMessage, ReadingRecord, StatusMessage};
 pub use rejection::{RejectReason, Rejection, Source};
 pub use request::{Origin, OriginTopic, Request, RequestBody, Tick};
 pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel, TankSale};

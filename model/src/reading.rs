@@ -132,7 +132,19 @@ pub struct StatusMessage {
 pub struct ReadingRecord {
     pub v: u8,
     pub received_at_us: TimestampUs,
+    /// Where it stands in an imported file: what is imported again is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportedRow>,
     pub message: DeviceMessage,
+}
+
+/// A row of an imported file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedRow {
+    /// Made of the file's bytes and of what its columns mean.
+    pub file: u64,
+    /// From 0. The rows of a file stand in their order.
+    pub row: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CardToken, CentiCelsius, Code, ContractId, Currency, DeciCelsius, DeciMillimetres, DeliveryTicket, Density,
-    DeviceStatus, Millilitres, Millilitres15, Millimetres, MinorUnits, Origin, ProductCode, PumpSale, Reading,
-    ReadingRefused, SiteId, SoldItem, TankDay, TankEvent, TankId, TankSetup, TerminalId, TimestampUs, Treatment,
+    DeviceStatus, ImportedRow, Millilitres, Millilitres15, Millimetres, MinorUnits, Origin, ProductCode, PumpSale,
+    Reading, ReadingRefused, SiteId, SoldItem, TankDay, TankEvent, TankId, TankSetup, TerminalId, TimestampUs,
+    Treatment,
 };
 
 /// A record of `fuel.sales`, keyed by site. A receipt, or a declined wish.
@@ -74,6 +75,8 @@ pub enum StationEvent {
         origin: Origin,
         received_at_us: TimestampUs,
         because: ReadingRefused,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        import: Option<ImportedRow>,
         reading: Box<Reading>,
     },
     /// Fuel that was sold from a tank: a line of a sale by card, or one that the station told.
@@ -168,6 +171,9 @@ pub struct TankLevel {
     /// As it was sent, where the values above do not tell: treated readings, and history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Box<Reading>>,
+    /// As in [`crate::ReadingRecord::import`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportedRow>,
     /// Measured before a reading that was already accepted: history, not the current level.
     #[serde(default)]
     pub late: bool,
@@ -198,6 +204,7 @@ impl TankLevel {
             status: reading.status,
             treatments: Vec::new(),
             raw: None,
+            import: None,
             late: false,
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn of_message(
         DeviceMessage::Ticket(_) => "ticket",
     };
     metrics::counter!("forecourt_readings_received_total", "kind" => kind).increment(1);
-    let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: received_at, message };
+    let record = ReadingRecord { v: FORMAT_VERSION, received_at_us: received_at, import: None, message };
     let key = record.message.site().to_string();
     let value = serde_json::to_vec(&record).map_err(|source| Error::Encode { topic: Topic::Readings, source })?;
     let topic = log.topic_name(Topic::Readings);

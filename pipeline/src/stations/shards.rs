@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{
-    Currency, DeviceMessage, FORMAT_VERSION, Fence, Millilitres, MinorUnits, Minute, Origin, OriginTopic, PartitionId,
-    ProductCode, ReadingRecord, Sale, SaleKind, SiteId, StationEvent, StationRecord, TankId, TimestampUs, Watermarks,
+    Currency, DeviceMessage, FORMAT_VERSION, Fence, ImportedRow, Millilitres, MinorUnits, Minute, Origin, OriginTopic,
+    PartitionId, ProductCode, ReadingRecord, Sale, SaleKind, SiteId, StationEvent, StationRecord, TankId, TankLevel,
+    TimestampUs, Watermarks,
 };
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -114,6 +115,8 @@ struct Shard {
     caught_up: bool,
     /// How far readings led to recorded events before, and were taken in since.
     readings_through: Option<i64>,
+    /// The next row of each imported file.
+    imports: BTreeMap<u64, u64>,
     /// How far sales were attributed to tanks, as recorded.
     sales_through: Option<i64>,
     /// Ledger records whose sale was taken in.
@@ -190,7 +193,10 @@ impl Shards {
             return;
         }
         shard.readings_through = Some(offset);
-        let event = match record.message {
+        if record.import.is_some_and(|import| !shard.is_next(import)) {
+            return left_out("readings", "imported_before");
+        }
+        let mut event = match record.message {
             DeviceMessage::Status(status) => StationEvent::Status { origin, status },
             DeviceMessage::Setup(setup) if shard.tanks.is_new(&setup) => StationEvent::Registered { origin, setup },
             DeviceMessage::Setup(_) => return left_out("readings", "registered_so_already"),
@@ -206,6 +212,9 @@ impl Shards {
                 }
             }
         };
+        if let StationEvent::Level(TankLevel { import, .. }) | StationEvent::Aside { import, .. } = &mut event {
+            *import = record.import;
+        }
         shard.happen(&self.rule, partition, event, out);
     }
 
@@ -237,6 +246,14 @@ impl Shards {
 }
 
 impl Shard {
+    /// Whether this row of a file was not imported before; then the next one is awaited.
+    fn is_next(&mut self, import: ImportedRow) -> bool {
+        let next = self.imports.entry(import.file).or_default();
+        let is_next = import.row >= *next;
+        *next = (*next).max(import.row.saturating_add(1));
+        is_next
+    }
+
     /// Records a fact, and what follows from it.
     fn happen(&mut self, rule: &Config, partition: PartitionId, event: StationEvent, out: &mut Vec<Derived>) {
         self.evolve(rule, partition, &event, out);
@@ -296,6 +313,11 @@ impl Shard {
                 _ => &mut self.sales_through,
             };
             *through = (*through).max(Some(origin.offset));
+        }
+        if let StationEvent::Level(TankLevel { import: Some(import), .. })
+        | StationEvent::Aside { import: Some(import), .. } = event
+        {
+            self.is_next(*import);
         }
         let drawn = self.tanks.evolve(rule, event);
         if let (StationEvent::Level(level), Some(volume_ml)) = (event, drawn)

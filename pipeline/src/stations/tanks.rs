@@ -148,7 +148,7 @@ impl Tanks {
     pub(super) fn evolve(&mut self, rule: &Config, event: &StationEvent) -> Option<model::Millilitres> {
         match event {
             StationEvent::Level(level) => return Some(self.level(rule, level)),
-            StationEvent::Aside { origin, received_at_us, because, reading } => {
+            StationEvent::Aside { origin, received_at_us, because, reading, .. } => {
                 self.kept_aside(rule, *origin, *received_at_us, *because, reading);
             }
             StationEvent::Status { status, .. } => {
@@ -444,7 +444,13 @@ fn aside(
 ) -> Result<StationEvent, ReadingRefused> {
     match because {
         ReadingRefused::Repeat | ReadingRefused::TooManyTanks => Err(because),
-        _ => Ok(StationEvent::Aside { origin, received_at_us: received_at, because, reading: Box::new(reading) }),
+        _ => Ok(StationEvent::Aside {
+            origin,
+            received_at_us: received_at,
+            because,
+            import: None,
+            reading: Box::new(reading),
+        }),
     }
 }
 

@@ -56,7 +56,8 @@ impl Script {
         let product = after("product").unwrap_or("95");
         if words[2] == "online" {
             let status = DeviceStatus { site: SiteId::new(site).unwrap(), online: true, at_us: time };
-            let record = ReadingRecord { v: 1, received_at_us: time, message: DeviceMessage::Status(status) };
+            let record =
+                ReadingRecord { v: 1, received_at_us: time, import: None, message: DeviceMessage::Status(status) };
             let partition = partition_of(site);
             return Input::Readings { partition, records: vec![(next(&mut self.readings, partition), record)] };
         }
@@ -73,7 +74,8 @@ impl Script {
         let (site_id, tank) = (SiteId::new(site).unwrap(), TankId::new(product).unwrap());
         let product_code = ProductCode::new(product).unwrap();
         let reading = Reading { volume_ml: Some(volume), ..Reading::new(site_id, tank, product_code, time) };
-        let record = ReadingRecord { v: 1, received_at_us: time, message: DeviceMessage::Reading(reading) };
+        let record =
+            ReadingRecord { v: 1, received_at_us: time, import: None, message: DeviceMessage::Reading(reading) };
         let partition = partition_of(site);
         Input::Readings { partition, records: vec![(next(&mut self.readings, partition), record)] }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    DeliveryTicket, IdempotencyKey, Millimetres, PumpSale, ReadingRefused, TankDay, TankEvent, TankEventKind, TankSetup,
+    DeliveryTicket, IdempotencyKey, ImportedRow, Millimetres, PumpSale, ReadingRefused, TankDay, TankEvent,
+    TankEventKind, TankSetup,
 };
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
@@ -41,7 +42,7 @@ struct Story {
 
 impl Story {
     fn device(&mut self, received_at_us: TimestampUs, message: DeviceMessage) {
-        let record = ReadingRecord { v: FORMAT_VERSION, received_at_us, message };
+        let record = ReadingRecord { v: FORMAT_VERSION, received_at_us, import: None, message };
         self.inputs.push(Input::Readings { partition: PARTITION, records: vec![(self.readings, record)] });
         self.readings += 1;
     }
@@ -338,6 +339,29 @@ fn readings_before_the_registration_count_and_those_without_a_volume_get_their_l
     let recorded = log.records.len();
     log.life(&story.inputs, &[], 0);
     assert_eq!(log.records.len(), recorded + 1);
+}
+
+#[test]
+fn a_file_that_is_imported_again_leaves_nothing() {
+    let mut story = Story::default();
+    for _ in 0..2 {
+        for row in 0..200 {
+            story.level(midnight().plus_us(row * 2 * MINUTE_US), 5_000.0 - row as f64, |reading| {
+                reading.historical = true
+            });
+            let Some(Input::Readings { records, .. }) = story.inputs.last_mut() else { panic!("a reading was told") };
+            records[0].1.import = Some(ImportedRow { file: 7, row: row.unsigned_abs() });
+        }
+    }
+    // More readings than are remembered by their values.
+    let levels = |log: &Log| log.true_events().filter(|event| matches!(event, StationEvent::Level(_))).count();
+    assert_eq!(levels(&lived(&story)), 200);
+    let (first, again) = story.inputs.split_at(200);
+    let mut log = Log::default();
+    log.life(&[], first, 0);
+    // Of the inputs before, nothing is kept any more: the recorded facts know.
+    log.life(&[], again, 0);
+    assert_eq!(levels(&log), 200);
 }
 
 #[test]
