@@ -6,7 +6,7 @@ DEMO_FLAGS ?=
 SEEDS ?= 10000
 TANK_SEEDS ?= 2
 
-.PHONY: help demo test sim scorecard mutants recovery chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
+.PHONY: help demo test sim scorecard telemetry mutants recovery chaos chaos-tools check bench fmt engines web browser-tools test-tools prerequisites schemas scenarios
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ chaos: prerequisites chaos-tools engines web ## Break everything under load and 
 recovery: prerequisites test-tools engines web ## Measure starts from snapshots, and decisions beside snapshots and outages (half an hour)
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --test recovery -- --ignored --nocapture --test-threads=1
+
+telemetry: prerequisites test-tools engines web ## Measure ten thousand gauges through a broker, and the import of a file of five million rows
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(CARGO) test --release --locked --test telemetry -- --ignored --nocapture --test-threads=1
 
 mutants: prerequisites web ## Put known bugs into the program, one by one, and tell which tests notice (an hour)
 	@tests/mutants/run $(MUTANTS)

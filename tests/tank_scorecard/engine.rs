@@ -1,42 +1,59 @@
-//! The real engine, as the scorecard drives it: cleaning, then the tank.
+//! The real engine, as the scorecard drives it.
 
 use loadtest::tanks::{Arrival, Arrived, Engine, Taken};
-use model::{TankEvent, TankSetup, TimestampUs};
-use pipeline::tanks::cleaning::Cleaner;
-use pipeline::tanks::tank::Tank;
+use model::{IdempotencyKey, PumpSale, TankEvent, TankSetup, TimestampUs};
+use pipeline::tanks::followed::Followed;
 
 pub(crate) struct Cleaned {
-    cleaner: Cleaner,
-    tank: Tank,
+    followed: Followed,
+    sales: u64,
 }
 
 impl Cleaned {
     pub(crate) fn new(setup: &TankSetup) -> Self {
-        let cleaner = Cleaner::new(setup.clone()).expect("simulated tanks have charts that can be used");
-        Self { cleaner, tank: Tank::new(setup.clone()) }
+        let followed = Followed::new(setup.clone()).expect("simulated tanks have charts that can be used");
+        Self { followed, sales: 0 }
     }
 }
 
 impl Engine for Cleaned {
     fn arrived(&mut self, arrival: &Arrival, events: &mut Vec<TankEvent>) -> Option<Taken> {
+        let followed = &mut self.followed;
         match &arrival.what {
             Arrived::Reading(sample) => {
-                let Ok(cleaned) = self.cleaner.clean(arrival.received_at_us, &sample.reading) else {
-                    self.tank.useless(arrival.received_at_us);
-                    return Some(Taken::Dropped);
+                let cleaned = match followed.clean(arrival.received_at_us, &sample.reading) {
+                    Ok(cleaned) => cleaned,
+                    Err(because) => {
+                        followed.refused(arrival.received_at_us, because);
+                        return Some(Taken::Dropped);
+                    }
                 };
-                let Ok(found) = self.tank.reading(&cleaned) else { return Some(Taken::Dropped) };
+                let Ok(found) = followed.level(&cleaned) else { return Some(Taken::Dropped) };
                 events.extend(found);
                 return Some(Taken::Used(Box::new(cleaned.normalised())));
             }
-            Arrived::Sale(sale) => events.extend(self.tank.sale(sale.at_us, sale.volume_ml)),
-            Arrived::Ticket(ticket) => events.extend(self.tank.ticket(ticket.at_us, ticket.volume_ml)),
-            Arrived::Status(status) => self.tank.status(status.online),
+            Arrived::Sale(sale) => {
+                self.sales += 1;
+                let setup = followed.setup();
+                let (site, product) = (setup.site.clone(), setup.product.clone());
+                let id = IdempotencyKey::new(&self.sales.to_string()).expect("a number is a key");
+                let (at_us, volume_ml) = (sale.at_us, sale.volume_ml);
+                let sale = PumpSale { site, id, at_us, product, tank: None, pump: None, volume_ml };
+                events.extend(followed.drawn(&sale));
+            }
+            Arrived::Ticket(ticket) => {
+                let setup = followed.setup();
+                let (site, tank) = (setup.site.clone(), setup.tank.clone());
+                let id = IdempotencyKey::new("ticket").expect("a key");
+                let (at_us, volume_ml) = (ticket.at_us, ticket.volume_ml);
+                events.extend(followed.ticket(&model::DeliveryTicket { site, tank, id, at_us, volume_ml }));
+            }
+            Arrived::Status(status) => followed.status(status.online),
         }
         None
     }
 
     fn passed(&mut self, now: TimestampUs, events: &mut Vec<TankEvent>) {
-        events.extend(self.tank.tick(now));
+        events.extend(self.followed.tick(now));
     }
 }
