@@ -13,6 +13,7 @@ mod detector;
 pub mod followed;
 pub mod forecast;
 mod leak;
+pub mod per_sale;
 mod profile;
 pub mod quality;
 pub mod tank;

@@ -61,6 +61,30 @@ struct Sale {
     ml: i64,
 }
 
+/// How long a pump runs for a volume.
+pub(super) fn pumping_us(volume: Millilitres) -> i64 {
+    let ml = volume.get().cast_signed();
+    let flow = if ml < LORRY_FROM_ML { CAR_ML_PER_MIN } else { LORRY_ML_PER_MIN };
+    (ml.saturating_mul(MINUTE_US / 1000) / (flow / 1000)).clamp(1, 60 * MINUTE_US)
+}
+
+/// What a sale drew in a time, as if it drew evenly; ml.
+pub(super) fn sold_within(at: TimestampUs, volume: Millilitres, from_us: i64, to_us: i64) -> i64 {
+    let (ended_us, ml) = (at.get(), volume.get().cast_signed());
+    Sale { began_us: ended_us - pumping_us(volume), ended_us, ml }.within(from_us, to_us)
+}
+
+impl Sale {
+    fn within(&self, from_us: i64, to_us: i64) -> i64 {
+        let overlap = self.ended_us.min(to_us) - self.began_us.max(from_us);
+        if overlap <= 0 {
+            return 0;
+        }
+        let part = i128::from(self.ml) * i128::from(overlap) / i128::from(self.ended_us - self.began_us);
+        i64::try_from(part).unwrap_or(0)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window {
     samples: VecDeque<Kept>,
@@ -101,9 +125,7 @@ impl Window {
     /// Takes a sale in; gives the moment from which it changes what was sold.
     pub(super) fn sell(&mut self, at: TimestampUs, volume: Millilitres) -> i64 {
         let ml = volume.get().cast_signed();
-        let flow = if ml < LORRY_FROM_ML { CAR_ML_PER_MIN } else { LORRY_ML_PER_MIN };
-        let (ended_us, length_us) =
-            (at.get(), (ml.saturating_mul(MINUTE_US / 1000) / (flow / 1000)).clamp(1, 60 * MINUTE_US));
+        let (ended_us, length_us) = (at.get(), pumping_us(volume));
         let place = self.sales.partition_point(|sale| sale.ended_us <= ended_us);
         self.sales.insert(place, Sale { began_us: ended_us - length_us, ended_us, ml });
         self.longest_us = self.longest_us.max(length_us);
@@ -121,11 +143,7 @@ impl Window {
             if sale.ended_us - self.longest_us >= to_us {
                 break;
             }
-            let overlap = sale.ended_us.min(to_us) - sale.began_us.max(from_us);
-            if overlap > 0 {
-                let part = i128::from(sale.ml) * i128::from(overlap) / i128::from(sale.ended_us - sale.began_us);
-                ml += i64::try_from(part).unwrap_or(0);
-            }
+            ml += sale.within(from_us, to_us);
         }
         ml
     }
