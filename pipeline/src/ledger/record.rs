@@ -124,7 +124,7 @@ impl Recording<'_> {
         };
         match (&request.body, body) {
             (RequestBody::Transaction(transaction), Body::Answered { place, effect, replayed }) => {
-                if let Some(decided) = self.answers.get(place).and_then(|answer| answer.decision.as_ref()) {
+                if let Some(decided) = self.answers.decision(place) {
                     let figures = self.answers.figures(place);
                     self.decision(transaction, (decided, figures, effect), fingerprint, replayed, &mut outcome.facts);
                 }

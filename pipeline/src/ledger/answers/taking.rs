@@ -130,7 +130,7 @@ fn put_answers(chunk: &Chunk, next: &mut usize, until: usize, enough: usize, int
         into.extend_from_slice(&answer.key.to_le_bytes());
         into.extend_from_slice(&answer.fingerprint.to_le_bytes());
         put(into, &(answer.received_at.get() - before.get()));
-        put(into, &answer.decision);
+        put(into, &chunk.decision(answer));
         before = answer.received_at;
         *next += 1;
         done += into.len() - start + ANSWER_WEIGHT;
@@ -190,6 +190,7 @@ impl Returning {
                     let received_at = before.plus_us(take(&mut slice)?);
                     let decision: Option<Decided> = take(&mut slice)?;
                     before = received_at;
+                    let decision = chunk.add_decision(decision);
                     chunk.answers.push(Answer { key, received_at, fingerprint, decision });
                 }
                 FIGURES => {
