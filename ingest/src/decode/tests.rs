@@ -1,3 +1,5 @@
+mod tanks;
+
 use expect_test::{Expect, expect};
 use model::DeviceMessage;
 use proptest::prelude::*;

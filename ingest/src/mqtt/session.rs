@@ -191,12 +191,15 @@ impl<'a> Session<'a> {
     }
 }
 
-fn filters(config: &MqttConfig) -> [SubscribeFilter; 3] {
+fn filters(config: &MqttConfig) -> [SubscribeFilter; 6] {
     let prefix = &config.topic_prefix;
     let share = config.shared_group.as_ref().map(|group| format!("$share/{group}/")).unwrap_or_default();
     let console = decode::CONSOLE_LEVEL;
     [
         format!("{share}{prefix}/+/+/reading"),
+        format!("{share}{prefix}/+/+/setup"),
+        format!("{share}{prefix}/+/+/ticket"),
+        format!("{share}{prefix}/+/sale"),
         // `#` stands for no level as well.
         format!("{share}{prefix}/+/+/{console}/#"),
         format!("{prefix}/+/status"),
