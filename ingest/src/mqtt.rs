@@ -35,7 +35,7 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::kafka::{self, Watch};
-use crate::{Error, decode};
+use crate::{Clock, Error, decode};
 use receipts::Receipts;
 use session::{Ended, Session};
 
@@ -66,6 +66,8 @@ pub struct MqttConfig {
     pub log: LogSettings,
     /// Largest payload that is accepted, at most [`decode::READING_BYTES_MAX`]; larger ones are rejected.
     pub payload_bytes_max: usize,
+    /// Tells when a publish arrived.
+    pub clock: Clock,
 }
 
 impl MqttConfig {
@@ -82,6 +84,7 @@ impl MqttConfig {
             keep_alive: Duration::from_secs(15),
             log,
             payload_bytes_max: decode::READING_BYTES_MAX,
+            clock: Clock::default(),
         }
     }
 }

@@ -447,9 +447,7 @@ async fn every_true_record_counts_once_though_the_process_is_killed_again_and_ag
                     2 => delivery(place, 1, false),
                     _ => day(place, 1),
                 };
-                recorder
-                    .append(Topic::StationEvents, p, "S-1", &station(written_under, &event))
-                    .expect("appended");
+                recorder.append(Topic::StationEvents, p, "S-1", &station(written_under, &event)).expect("appended");
                 if !zombie {
                     facts += 2;
                     money += minor;

@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
 
     /// Sends a publish on to Kafka, as soon as there is room.
     async fn take(&mut self, publish: Publish) -> Result<(), Error> {
-        let received_at = kafka::now();
+        let received_at = self.config.clock.now();
         let kib = u32::try_from(publish.payload.len() / 1024 + 1).unwrap_or(u32::MAX);
         // Closed never: the semaphore lives as long as `run`.
         let Ok(share) = self.under_way.clone().acquire_many_owned(kib).await else { return Ok(()) };

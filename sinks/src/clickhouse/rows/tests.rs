@@ -291,9 +291,12 @@ fn a_level_has_its_values_and_a_reading_set_aside_its_reason_only() {
         r#"{{"aside":{{"origin":{{"topic":"readings","partition":6,"offset":5}},"received_at_us":1768408268000000,
         "because":"invalid_height","reading":{reading}}}}}"#
     );
-    check_tanks(&[&level, &aside], &expect![[r#"
+    check_tanks(
+        &[&level, &aside],
+        &expect![[r#"
         capacity_ml=30000000 density_e1=8350 height_dmm=12345 late=1 measured_at=1768408267000000 product="DIESEL" raw="{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"volume_ml\":77,\"height_mm\":15,\"status\":4}" reading_offset=4 reading_partition=6 received_at=1768408268000000 site="S-1" status=1 tank="3" temperature_cc=-525 treatments=["reordered","unknown_density","volume_from_height","unit_slip","redated","clamped","volume_from_percent"] volume_15_ml=11900000 volume_ml=12000000 water_dmm=30 water_ml=900
-        measured_at=1768408267000000 product="DIESEL" raw="{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"volume_ml\":77,\"height_mm\":15,\"status\":4}" reading_offset=5 reading_partition=6 received_at=1768408268000000 refused="invalid_height" site="S-1" status=4 tank="3""#]]);
+        measured_at=1768408267000000 product="DIESEL" raw="{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"volume_ml\":77,\"height_mm\":15,\"status\":4}" reading_offset=5 reading_partition=6 received_at=1768408268000000 refused="invalid_height" site="S-1" status=4 tank="3""#]],
+    );
 }
 
 #[test]
@@ -318,7 +321,9 @@ fn what_is_found_out_about_a_tank_is_a_row_for_each_version() {
         event(1, 1, "", r#"{"unit_slip":{"column":"volume","ratio_e3":264}}"#),
         event(1, 1, "", r#"{"clock_wrong":{"offset_s":-7200}}"#),
     ];
-    check_tanks(&events.each_ref().map(String::as_str), &expect![[r#"
+    check_tanks(
+        &events.each_ref().map(String::as_str),
+        &expect![[r#"
         began=1768408267000000 ended=1768409267000000 error_ml=30000 kind="delivery" net_15_ml=11900000 number=1 product="DIESEL" site="S-1" sold_ml=200000 tank="3" ticket_difference_ml=-100000 ticket_ml=12100000 version=1 volume_ml=12000000
         began=1768408267000000 ended=1768409267000000 error_ml=30000 kind="delivery" net_15_ml=11900000 number=1 product="DIESEL" site="S-1" sold_ml=200000 tank="3" ticket_difference_ml=-100000 ticket_ml=12100000 version=2 volume_ml=12000000 withdrawn=1
         began=1768408267000000 error_ml=7000 kind="unexplained_loss" number=1 product="DIESEL" site="S-1" tank="3" version=1 volume_ml=90000
@@ -327,7 +332,8 @@ fn what_is_found_out_about_a_tank_is_a_row_for_each_version() {
         began=1768408267000000 detail="low_low" kind="level_alarm" number=2 product="DIESEL" site="S-1" tank="3" version=1 volume_ml=2000000
         began=1768408267000000 detail="controller_offline" ended=1768409267000000 kind="silence" number=1 product="DIESEL" site="S-1" tank="3" version=1
         began=1768408267000000 detail="volume" kind="unit_slip" number=1 product="DIESEL" site="S-1" tank="3" version=1
-        began=1768408267000000 kind="clock_wrong" number=1 product="DIESEL" site="S-1" tank="3" version=1"#]]);
+        began=1768408267000000 kind="clock_wrong" number=1 product="DIESEL" site="S-1" tank="3" version=1"#]],
+    );
     let (mut batch, mut fence) = (Batch::default(), Fence::default());
     fence.takeover(5);
     Source::StationEvents.take(PLACE, station(&events[1]).as_bytes(), &mut fence, Purpose::Record, &mut batch);
@@ -346,9 +352,12 @@ fn a_day_has_its_stock_where_it_is_known_and_its_quality_always() {
     };
     let stock = r#","stock":{"opening_ml":10,"closing_ml":20,"delivered_ml":30,"consumed_ml":40,"gained_ml":50,"sold_ml":60,
         "measured":true,"at_15":{"opening_ml":11,"closing_ml":21,"delivered_ml":31,"sold_ml":61}}"#;
-    check_tanks(&[&day(20_467, stock), &day(20_468, "")], &expect![[r#"
+    check_tanks(
+        &[&day(20_467, stock), &day(20_468, "")],
+        &expect![[r#"
         closing_15_ml=21 closing_ml=20 consumed_ml=40 day=20467 delivered_15_ml=31 delivered_ml=30 dropped=1 expected=1440 gained_ml=50 late=3 measured=1 opening_15_ml=11 opening_ml=10 product="DIESEL" redated=4 repaired=10 repeats=2 score_e2=9687 silent_s=600 site="S-1" sold_15_ml=61 sold_ml=60 tank="3" used=1400 version=2
-        day=20468 dropped=1 expected=1440 late=3 product="DIESEL" redated=4 repaired=10 repeats=2 score_e2=9687 silent_s=600 site="S-1" tank="3" used=1400 version=2"#]]);
+        day=20468 dropped=1 expected=1440 late=3 product="DIESEL" redated=4 repaired=10 repeats=2 score_e2=9687 silent_s=600 site="S-1" tank="3" used=1400 version=2"#]],
+    );
     // `Date` does not go so far; the event is kept all the same.
     check_tanks(&[&day(70_000, stock)], &expect![""]);
 }
