@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::receipts::{Acks, Receipt, Receipts};
 use super::records::{self, Outbound};
 use super::{Link, MqttConfig, PACKET_BYTES_MAX};
-use crate::{Error, decode, kafka};
+use crate::{Error, decode};
 
 /// Acknowledgements and subscriptions on their way out. A packet number has 16 bits, so no broker awaits more.
 const REQUESTS_MAX: usize = 1 << 16;

@@ -87,7 +87,7 @@ impl Batch {
         match event {
             StationEvent::Minute(minute) => self.minutes.push(ConsumptionMinuteRow::of(minute)),
             StationEvent::Level(level) => self.tank_levels.push(TankLevelRow::of_level(place, level)),
-            StationEvent::Aside { origin, received_at_us, because, reading } => {
+            StationEvent::Aside { origin, received_at_us, because, reading, .. } => {
                 self.tank_levels.push(TankLevelRow::of_aside(place, *origin, *received_at_us, *because, reading));
             }
             StationEvent::Tank(event) => self.tank_events.push(TankEventRow::of(place, event)),
