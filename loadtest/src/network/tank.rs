@@ -74,6 +74,12 @@ impl Tank {
         (self.settled_ml + self.flows.iter().map(|flow| flow.done_by(at_us)).sum::<i64>()).max(0)
     }
 
+    /// What a next run begins with. A vehicle at a pump was not there then: nobody would tell what it took.
+    pub(crate) fn remembered_ml(&self, at_us: i64) -> i64 {
+        let brought = self.flows.iter().filter(|flow| flow.volume_ml > 0).map(|flow| flow.done_by(at_us));
+        self.settled_ml + brought.sum::<i64>()
+    }
+
     /// What is not yet promised to a running pump.
     pub(crate) fn can_sell_ml(&self, plan: &TankPlan) -> i64 {
         let promised: i64 = self.flows.iter().map(|flow| flow.volume_ml.min(0)).sum();
@@ -217,6 +223,7 @@ mod tests {
         tank.start_flow(1, 0, 100, -60_000);
         assert_eq!(tank.volume_ml(50), 9_970_000);
         assert_eq!(tank.volume_ml(100), 9_940_000);
+        assert_eq!(tank.remembered_ml(50), 10_000_000, "a run that ends now forgets the vehicle");
         tank.end_flow(1);
         assert_eq!((tank.volume_ml(200), tank.settled_ml), (9_940_000, 9_940_000));
         tank.end_flow(1);

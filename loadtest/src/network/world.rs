@@ -187,7 +187,10 @@ impl World {
                         let first = plan.capacity_ml * rng.random_range(per_mille) / 1000;
                         let memory = remembered.and_then(|tanks| tanks.get(t)).copied();
                         let memory = memory.unwrap_or(TankMemory { volume_ml: first, seq: 0 });
-                        let mut tank = Tank::new(&mut rng, memory.volume_ml, memory.seq);
+                        // Water and warmth of the tank are the same in each run.
+                        let place = u64::try_from(s * 64 + t).unwrap_or_default();
+                        let mut own = SmallRng::seed_from_u64(seed ^ place << 32);
+                        let mut tank = Tank::new(&mut own, memory.volume_ml, memory.seq);
                         tank.is_wet = (s, t) == WET;
                         tank
                     })
@@ -349,7 +352,7 @@ impl World {
     /// By station, as the store wants it.
     pub(crate) fn tank_memory(&self) -> Vec<Vec<TankMemory>> {
         let now_us = self.now_us;
-        let tank = |tank: &Tank| TankMemory { volume_ml: tank.volume_ml(now_us), seq: tank.seq };
+        let tank = |tank: &Tank| TankMemory { volume_ml: tank.remembered_ml(now_us), seq: tank.seq };
         self.tanks.iter().map(|tanks| tanks.iter().map(tank).collect()).collect()
     }
 

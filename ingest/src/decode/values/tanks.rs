@@ -66,7 +66,7 @@ fn at_least_one<N: Copy + Default + PartialEq>(field: &str, value: Option<N>) ->
     if value == Some(N::default()) { refused(format!("{field}: 0")) } else { Ok(()) }
 }
 
-fn at_most<N: Display + PartialOrd>(field: &str, value: N, most: N) -> Result<(), Refusal> {
+fn at_most<N: Copy + Display + PartialOrd>(field: &str, value: N, most: N) -> Result<(), Refusal> {
     if value > most { refused(format!("{field}: {value}, at most {most} is possible")) } else { Ok(()) }
 }
 
