@@ -417,8 +417,7 @@ fn what_leaves_the_tanks_of_a_station_that_tells_its_sales_was_sold_there() {
         let gone = levels[0] + trucks.iter().sum::<i64>() - levels[levels.len() - 1];
         // Nozzles that are still in a tank at the end, and late sales, are not told yet.
         let missing = gone - cash - by_card;
-        println!("{topic} {missing}");
-        if (-50_000..900_000).contains(&missing) { balanced += 1 } else { short += 1 }
+        if (-60_000..200_000).contains(&missing) { balanced += 1 } else { short += 1 }
     }
-    assert!(balanced > 60 && short * 5 < balanced, "{balanced} tanks balance, {short} do not");
+    assert!(balanced > 80 && short * 10 < balanced, "{balanced} tanks balance, {short} do not");
 }
