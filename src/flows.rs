@@ -110,6 +110,7 @@ pub(crate) fn station_inputs(
     log: &LogSettings,
     partitions: &BTreeSet<PartitionId>,
     dataflow: &Dataflow<stations::Input>,
+    clock: &ingest::Clock,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let positions: Vec<_> = partitions
@@ -141,7 +142,7 @@ pub(crate) fn station_inputs(
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             for feed in dataflow.feeds() {
-                feed.send(stations::Input::Tick { at_us: now() })?;
+                feed.send(stations::Input::Tick { at_us: clock.now() })?;
             }
         }
     }

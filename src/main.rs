@@ -205,6 +205,7 @@ async fn run_demo(demo: Demo) -> anyhow::Result<()> {
         seed: demo.seed,
         speed: demo.speed,
         state_file,
+        clock: Arc::default(),
     };
     run_all(config, Some(settings), Some(network), stop).await
 }
@@ -237,10 +238,14 @@ async fn run_all(
     if let Some(engines) = &engines {
         tokio::spawn(report_engines(engines.states(), health.clone(), stop.clone()));
     }
+    let clock = network.as_ref().map_or_else(ingest::Clock::default, |network| {
+        // What gauges send is new by their clocks.
+        ingest::Clock::simulated(network.clock.clone())
+    });
     let simulated = network.map(|network| tokio::spawn(simulate(network, health.clone(), stop.clone())));
     eprintln!("Forecourt is at http://localhost:{} (Ctrl-C ends it)", listen.port());
     let mut stopped = stop.clone();
-    let result = serve::run(config, page, health.clone(), render_metrics, async move {
+    let result = serve::run(config, page, health.clone(), render_metrics, clock, async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     })
     .await;

@@ -35,9 +35,10 @@ pub(crate) async fn run(
     page: TcpListener,
     health: dashboards::Health,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    clock: ingest::Clock,
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let mut parts = Parts::new()?;
+    let mut parts = Parts::new(clock)?;
     let mut stopped = std::pin::pin!(stopped);
     let started = tokio::select! {
         () = &mut stopped => None,
@@ -130,6 +131,7 @@ fn start_ingest(config: &Config, parts: &mut Parts, health: &dashboards::Health)
         keep_alive: MQTT_KEEP_ALIVE,
         log: log.clone(),
         payload_bytes_max: MQTT_PAYLOAD_BYTES_MAX,
+        clock: parts.clock.clone(),
     };
     let (told, link) = watch::channel(ingest::MqttLink::Connecting);
     let (stop, gauges) = (parts.stop_async.subscribe(), health.clone());
@@ -299,12 +301,14 @@ fn start_stations(config: &Config, parts: &mut Parts, health: &dashboards::Healt
         ..pipeline::stations::Config::default()
     };
     let (log, name) = (config.log(), config.process.name.clone());
-    let (health, stop) = (health.clone(), parts.stop_now.clone());
-    parts.aside("stations", move || stations::run(&log, &name, &settings, &health, &stop))
+    let (clock, health, stop) = (parts.clock.clone(), health.clone(), parts.stop_now.clone());
+    parts.aside("stations", move || stations::run(&log, &name, &settings, &clock, &health, &stop))
 }
 
 /// Everything that runs, and how to end it.
 struct Parts {
+    /// What time it is at the stations.
+    clock: ingest::Clock,
     /// Ends the threads that read.
     stop_now: Arc<AtomicBool>,
     /// Ends the tasks that read.
@@ -321,7 +325,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new() -> anyhow::Result<Self> {
+    fn new(clock: ingest::Clock) -> anyhow::Result<Self> {
         let (failed, failures) = mpsc::channel(16);
         let background = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -331,6 +335,7 @@ impl Parts {
             .context("the async runtime cannot start")?;
         let background = Background(Some(background));
         Ok(Self {
+            clock,
             stop_now: Arc::default(),
             stop_async: watch::Sender::new(false),
             stop_later: watch::Sender::new(false),

@@ -28,12 +28,14 @@ pub(crate) fn run(
     log: &LogSettings,
     instance: &str,
     settings: &stations::Config,
+    clock: &ingest::Clock,
     health: &dashboards::Health,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let config =
         MembershipConfig { log: log.clone(), topic: Topic::Readings, role: "stations", instance: instance.to_owned() };
-    let mut role = Role { log, instance, membership: Membership::join(config)?, owned: BTreeSet::new(), health, stop };
+    let membership = Membership::join(config)?;
+    let mut role = Role { log, instance, membership, owned: BTreeSet::new(), clock, health, stop };
     while !stop.load(Ordering::Relaxed) {
         role.follow_group(WAIT)?;
         if !role.owned.is_empty() {
@@ -50,6 +52,7 @@ struct Role<'a> {
     instance: &'a str,
     membership: Membership,
     owned: BTreeSet<PartitionId>,
+    clock: &'a ingest::Clock,
     health: &'a dashboards::Health,
     stop: &'a AtomicBool,
 }
@@ -73,14 +76,14 @@ impl Role<'_> {
         let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
         let dataflow = Arc::new(stations::spawn(settings.clone(), outputs));
         let ended = AtomicBool::new(false);
-        let (log, owned) = (self.log, self.owned.clone());
+        let (log, clock, owned) = (self.log, self.clock, self.owned.clone());
         let result = std::thread::scope(|scope| {
             let recording = scope.spawn(|| flows::record_stations(&recorded, &recorder));
             let mut reading = None;
             let inputs = dataflow.clone();
             let (owned, ended) = (&owned, &ended);
             let followed = self.follow(&dataflow, &recorder, || {
-                reading = Some(scope.spawn(move || flows::station_inputs(log, owned, &inputs, ended)));
+                reading = Some(scope.spawn(move || flows::station_inputs(log, owned, &inputs, clock, ended)));
             });
             ended.store(true, Ordering::Relaxed);
             let read =

@@ -85,6 +85,23 @@ fn outside_clients_see_a_decision_a_level_a_row_and_a_live_figure() {
         forecourt.get_any("/api/v1/tanks?site=S-1").contains("18250000").then_some(())
     });
 
+    // The station registers the tank, tells what it sold for cash, and what a truck's paper says.
+    for (topic, payload) in [
+        (
+            "fuel/v1/S-1/1/setup",
+            r#"{"v":1,"product":"DIESEL","density_15":8350,"capacity_ml":30000000,"sales_are_known":true,"charts":[{"chart":{"horizontal_cylinder":{"diameter_dmm":25000,"length_dmm":61115}}}]}"#,
+        ),
+        ("fuel/v1/S-1/sale", r#"{"v":1,"id":"receipt-17","product":"DIESEL","pump":4,"volume_ml":40000}"#),
+        ("fuel/v1/S-1/1/ticket", r#"{"v":1,"id":"TTN-9","volume_ml":12000000}"#),
+    ] {
+        forecourt.publish(topic, payload);
+        let kind = topic.rsplit('/').next().expect("a level");
+        eventually(&format!("the {kind} in the log"), SOON, || {
+            let lines = forecourt.consume("fuel.readings", "%k %s\n");
+            lines.iter().any(|line| line.starts_with("S-1 ") && line.contains(&format!("\"{kind}\":{{"))).then_some(())
+        });
+    }
+
     // ClickHouse has the sale in today's consumption, and the reading.
     eventually("today's consumption in ClickHouse", Duration::from_secs(60), || {
         let rows = forecourt
@@ -94,6 +111,10 @@ fn outside_clients_see_a_decision_a_level_a_row_and_a_live_figure() {
     eventually("the reading in ClickHouse", SOON, || {
         (forecourt.clickhouse("SELECT count(), max(volume_ml) FROM forecourt.readings FORMAT TSV") == "1\t18250000")
             .then_some(())
+    });
+    eventually("the level in ClickHouse", SOON, || {
+        let levels = "SELECT volume_ml, height_dmm, refused FROM forecourt.tank_levels FORMAT TSV";
+        (forecourt.clickhouse(levels) == "18250000\t15200\t").then_some(())
     });
 
     // A WebSocket client of another make gets a snapshot and deltas.

@@ -11,6 +11,9 @@ fn the_published_schemas_are_those_of_the_code() {
         ("decision", schemars::schema_for!(model::Decision)),
         ("reading", schemars::schema_for!(model::ReadingMessage)),
         ("status", schemars::schema_for!(model::StatusMessage)),
+        ("setup", schemars::schema_for!(model::SetupMessage)),
+        ("sale", schemars::schema_for!(model::SaleMessage)),
+        ("ticket", schemars::schema_for!(model::TicketMessage)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));

@@ -1,7 +1,8 @@
 //! Outside bytes become typed values, or a reason why not.
 //!
-//! In: the payload of a transaction, an order, a request, a tank reading or a console's reply. Out: the value, or a [`RejectReason`] from a
-//! closed list with a sentence for people: what is wrong, in which field, at which line and column.
+//! In: the payload of a transaction, an order, a request, a tank reading, a console's reply, or what else stations tell of
+//! their tanks. Out: the value, or a [`RejectReason`] from a closed list with a sentence for people: what is wrong, in
+//! which field, at which line and column.
 //! Guarantees: total, no panic and no deep recursion whatever the bytes; a card number that should be a token never
 //! passes. Unknown fields are ignored, however deep; a repeated known field is refused.
 //! Does not: know contracts, cards or stations. Whether a well-formed request makes sense is the ledger's affair.
@@ -13,7 +14,7 @@ mod veeder_root;
 
 use model::{
     ChartPoint, CommandMessage, DeviceMessage, DeviceStatus, FORMAT_VERSION, ReadingMessage, RejectReason, Request,
-    SiteId, StatusMessage, TankId, TimestampUs, Transaction,
+    SaleMessage, SetupMessage, SiteId, StatusMessage, TankId, TicketMessage, TimestampUs, Transaction,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,8 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX;
 /// Largest tank reading or status, in bytes.
 pub const READING_BYTES_MAX: usize = 16 * 1024;
+/// Largest registration of a tank, in bytes: a strapping table of some 1,500 points.
+pub const SETUP_BYTES_MAX: usize = 64 * 1024;
 /// Most product lines in one transaction.
 pub const ITEMS_MAX: usize = 20;
 /// Longest free text in a message (author, name, vehicle, reason …), in bytes.
@@ -37,6 +40,8 @@ pub const TEXT_BYTES_MAX: usize = 256;
 const DETAIL_BYTES_MAX: usize = 500;
 /// The level of a topic that has replies of Veeder-Root consoles.
 pub(crate) const CONSOLE_LEVEL: &str = "veeder-root";
+/// The level of a topic that has registrations.
+const SETUP_LEVEL: &str = "setup";
 /// What the topics of tank gauges begin with unless configured otherwise.
 pub const TOPIC_PREFIX: &str = "fuel/v1";
 
@@ -82,16 +87,16 @@ pub fn reading_under(
     received_at: TimestampUs,
 ) -> Result<DeviceMessage, Refusal> {
     match address(prefix, mqtt_topic)? {
-        Address::Tank(site, tank) => json_reading(site, tank, payload, received_at),
-        Address::Site(site) => json_status(site, payload, received_at),
         Address::Console(..) => {
             Err((RejectReason::Address, format!("topic {mqtt_topic:?} has replies of a console, not one message")))
         }
+        address => json_message(address, payload, received_at),
     }
 }
 
-/// All messages of a publish, at least one: `{prefix}/{site}/{tank}/reading`, `{prefix}/{site}/status`, or a reply of a
-/// Veeder-Root console on `{prefix}/{site}/{tank, or 00 for all}/veeder-root[/metric|us|imperial]`.
+/// All messages of a publish, at least one: `{prefix}/{site}/{tank}/` with `reading`, `setup` or `ticket`, `{prefix}/{site}/`
+/// with `status` or `sale`, or a reply of a Veeder-Root console on
+/// `{prefix}/{site}/{tank, or 00 for all}/veeder-root[/metric|us|imperial]`.
 pub fn readings_under(
     prefix: &str,
     mqtt_topic: &str,
@@ -99,16 +104,19 @@ pub fn readings_under(
     received_at: TimestampUs,
 ) -> Result<Vec<DeviceMessage>, Refusal> {
     match address(prefix, mqtt_topic)? {
-        Address::Tank(site, tank) => Ok(vec![json_reading(site, tank, payload, received_at)?]),
-        Address::Site(site) => Ok(vec![json_status(site, payload, received_at)?]),
         Address::Console(site, tank, units) => messages::messages(&Console { site, tank, units, received_at }, payload),
+        address => Ok(vec![json_message(address, payload, received_at)?]),
     }
 }
 
 /// Largest payload of a topic.
 pub(crate) fn payload_bytes_max(mqtt_topic: &str) -> usize {
-    let is_reply = mqtt_topic.rsplit('/').take(2).any(|level| level == CONSOLE_LEVEL);
-    if is_reply { veeder_root::REPLY_BYTES_MAX } else { READING_BYTES_MAX }
+    let mut levels = mqtt_topic.rsplit('/').take(2);
+    match (levels.next(), levels.next()) {
+        (Some(SETUP_LEVEL), _) => SETUP_BYTES_MAX,
+        (Some(CONSOLE_LEVEL), _) | (_, Some(CONSOLE_LEVEL)) => veeder_root::REPLY_BYTES_MAX,
+        _ => READING_BYTES_MAX,
+    }
 }
 
 /// The strapping points that a console answers to `i216`, by its number of the tank: for the registration of tanks.
@@ -116,28 +124,49 @@ pub fn console_charts(payload: &[u8], units: Units) -> Result<Vec<(u8, Vec<Chart
     messages::charts(payload, units)
 }
 
-fn json_reading(
-    site: SiteId,
-    tank: TankId,
-    payload: &[u8],
-    received_at: TimestampUs,
-) -> Result<DeviceMessage, Refusal> {
-    let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
-    version(message.v)?;
-    values::reading(&message)?;
-    Ok(DeviceMessage::Reading(message.of(site, tank, received_at)))
-}
-
-fn json_status(site: SiteId, payload: &[u8], received_at: TimestampUs) -> Result<DeviceMessage, Refusal> {
-    let message: StatusMessage = document(payload, READING_BYTES_MAX)?;
-    version(message.v)?;
-    let at_us = message.at_us.unwrap_or(received_at);
-    Ok(DeviceMessage::Status(DeviceStatus { site, online: message.online, at_us }))
+/// What one JSON object on such a topic says.
+fn json_message(address: Address, payload: &[u8], received_at: TimestampUs) -> Result<DeviceMessage, Refusal> {
+    match address {
+        Address::Reading(site, tank) => {
+            let message: ReadingMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            values::reading(&message)?;
+            Ok(DeviceMessage::Reading(message.of(site, tank, received_at)))
+        }
+        Address::Status(site) => {
+            let message: StatusMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            let at_us = message.at_us.unwrap_or(received_at);
+            Ok(DeviceMessage::Status(DeviceStatus { site, online: message.online, at_us }))
+        }
+        Address::Setup(site, tank) => {
+            let message: SetupMessage = document(payload, SETUP_BYTES_MAX)?;
+            version(message.v)?;
+            values::setup(&message)?;
+            Ok(DeviceMessage::Setup(Box::new(message.of(site, tank, received_at))))
+        }
+        Address::Sale(site) => {
+            let message: SaleMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            values::moved("volume_ml", message.volume_ml)?;
+            Ok(DeviceMessage::Sale(message.of(site, received_at)))
+        }
+        Address::Ticket(site, tank) => {
+            let message: TicketMessage = document(payload, READING_BYTES_MAX)?;
+            version(message.v)?;
+            values::moved("volume_ml", message.volume_ml)?;
+            Ok(DeviceMessage::Ticket(message.of(site, tank, received_at)))
+        }
+        Address::Console(..) => Err((RejectReason::Address, "a console's reply is no JSON".to_owned())),
+    }
 }
 
 enum Address {
-    Tank(SiteId, TankId),
-    Site(SiteId),
+    Reading(SiteId, TankId),
+    Status(SiteId),
+    Setup(SiteId, TankId),
+    Sale(SiteId),
+    Ticket(SiteId, TankId),
     Console(SiteId, TankId, Units),
 }
 
@@ -151,8 +180,11 @@ fn address(prefix: &str, topic: &str) -> Result<Address, Refusal> {
     let tank = |id: &str| TankId::new(id).map_err(|error| wrong(format!("tank {id:?} in the topic: {error}")));
     let levels: Vec<&str> = path.split('/').collect();
     match levels[..] {
-        [site_id, tank_id, "reading"] => Ok(Address::Tank(site(site_id)?, tank(tank_id)?)),
-        [site_id, "status"] => Ok(Address::Site(site(site_id)?)),
+        [site_id, tank_id, "reading"] => Ok(Address::Reading(site(site_id)?, tank(tank_id)?)),
+        [site_id, tank_id, SETUP_LEVEL] => Ok(Address::Setup(site(site_id)?, tank(tank_id)?)),
+        [site_id, tank_id, "ticket"] => Ok(Address::Ticket(site(site_id)?, tank(tank_id)?)),
+        [site_id, "status"] => Ok(Address::Status(site(site_id)?)),
+        [site_id, "sale"] => Ok(Address::Sale(site(site_id)?)),
         [site_id, tank_id, CONSOLE_LEVEL] => Ok(Address::Console(site(site_id)?, tank(tank_id)?, Units::default())),
         [site_id, tank_id, CONSOLE_LEVEL, units] => {
             let known = Units::named(units);
@@ -160,8 +192,8 @@ fn address(prefix: &str, topic: &str) -> Result<Address, Refusal> {
             Ok(Address::Console(site(site_id)?, tank(tank_id)?, known))
         }
         _ => Err(wrong(format!(
-            "topic {topic:?} is neither {prefix}/{{site}}/{{tank}}/reading nor {prefix}/{{site}}/status \
-             nor {prefix}/{{site}}/{{tank}}/{CONSOLE_LEVEL}"
+            "topic {topic:?} is neither {prefix}/{{site}}/{{tank}}/ with reading, {SETUP_LEVEL}, ticket or {CONSOLE_LEVEL} \
+             nor {prefix}/{{site}}/ with status or sale"
         ))),
     }
 }

@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod clock;
 pub mod decode;
 mod identity;
 pub mod import;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use model::{PartitionId, Topic};
 use rdkafka::error::KafkaError;
 
+pub use clock::Clock;
 pub use log_reader::{From, LogMessage, LogReader, Span, spans};
 pub use membership::{Membership, MembershipConfig, Moved};
 pub use mqtt::{Credentials, MqttConfig, MqttLink};

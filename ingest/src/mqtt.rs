@@ -1,6 +1,7 @@
 //! Tank gauges and station controllers over MQTT: each publish becomes a record of `fuel.readings`, or of `fuel.rejected`.
 //!
-//! In: publishes on `{prefix}/+/+/reading`, `{prefix}/+/+/veeder-root` and `{prefix}/+/status`, QoS 1, persistent session.
+//! In: publishes on `{prefix}/+/+/` with `reading`, `setup`, `ticket` or `veeder-root`, and on `{prefix}/+/` with `status` or
+//! `sale`, QoS 1, persistent session.
 //! Out: records keyed by site; several for a console's reply about several tanks.
 //! Guarantees:
 //! - A publish is acknowledged after Kafka has its records, and in order of arrival. What was not acknowledged when the
@@ -16,7 +17,8 @@
 //!
 //! Does not guarantee: what the broker itself drops. Mosquitto keeps 1,000 publishes for a reader that is away or slow
 //! (`max_queued_messages`) and discards the rest; set it to what an outage may bring. Nor the order between publishes of one
-//! gauge when a shared subscription spreads them over several readers (each reading carries its own time). Subscriptions of
+//! gauge when a shared subscription spreads them over several readers (each reading carries its own time; a registration
+//! that is overtaken by readings finds them kept). A broker gives retained registrations to no shared subscription. Subscriptions of
 //! an older configuration stay in a persistent session until `client_id` changes; what they bring is rejected for its
 //! address.
 
@@ -33,7 +35,7 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::kafka::{self, Watch};
-use crate::{Error, decode};
+use crate::{Clock, Error, decode};
 use receipts::Receipts;
 use session::{Ended, Session};
 
@@ -64,6 +66,8 @@ pub struct MqttConfig {
     pub log: LogSettings,
     /// Largest payload that is accepted, at most [`decode::READING_BYTES_MAX`]; larger ones are rejected.
     pub payload_bytes_max: usize,
+    /// Tells when a publish arrived.
+    pub clock: Clock,
 }
 
 impl MqttConfig {
@@ -80,6 +84,7 @@ impl MqttConfig {
             keep_alive: Duration::from_secs(15),
             log,
             payload_bytes_max: decode::READING_BYTES_MAX,
+            clock: Clock::default(),
         }
     }
 }

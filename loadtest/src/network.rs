@@ -1,7 +1,8 @@
 //! The simulated fuel network behind `forecourt demo`.
 //!
 //! In: addresses of a Kafka and an MQTT broker, a seed, a speed. Out: what 40 stations, 200 contracts and their back office
-//! send, in simulated time; their reactions to the ledger's decisions.
+//! send, in simulated time; their reactions to the ledger's decisions. Stations register their tanks and tell what they
+//! sell for cash; what their gauges say agrees with the strapping tables.
 //! Guarantees: stations, contracts, cards and habits follow from the seed; a restart goes on where the last run stopped; no
 //! idempotency key is used twice, not even after a crash; set-up orders may be sent again without effect.
 //! Does not: know whether Forecourt is right; and its own moods depend on when answers come, so two runs differ in detail.
@@ -13,6 +14,7 @@ mod memory;
 mod office;
 mod places;
 mod purchases;
+mod registrations;
 mod stories;
 mod tank;
 mod terminals;
@@ -23,7 +25,7 @@ mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
@@ -59,6 +61,8 @@ pub struct NetworkConfig {
     pub speed: f64,
     /// Where the network remembers its clock, tank levels and used keys.
     pub state_file: PathBuf,
+    /// Where the network writes its time, in microseconds since 1970: whoever follows its gauges goes by it.
+    pub clock: Arc<AtomicI64>,
 }
 
 /// Runs the network until `stop` turns true. Fails when the topics do not appear or the state file cannot be written.
@@ -119,7 +123,10 @@ pub async fn run(config: NetworkConfig, mut stop: watch::Receiver<bool>) -> anyh
         last = Instant::now();
         let passed = if passed > SLEPT { TICK } else { passed };
         let to_us = world.now_us + simulated_us(passed, config.speed);
-        let lived = step.and_then(|()| world.advance(to_us)).and_then(|actions| outside.carry_out(actions));
+        let advanced = step.and_then(|()| world.advance(to_us));
+        // First the time, then what is measured in it: nothing arrives before it was sent.
+        config.clock.store(world.now_us, Ordering::Relaxed);
+        let lived = advanced.and_then(|actions| outside.carry_out(actions));
         if lived.is_err() {
             break lived;
         }
@@ -187,7 +194,10 @@ impl Outside {
                     self.send(&self.orders.clone(), order.contract.as_str(), &serde_json::to_vec(&*order)?);
                 }
                 Action::Publish { station, topic, payload } => {
-                    self.gauges.tell(station, Message::Publish { topic, payload })
+                    self.gauges.tell(station, Message::Publish { topic, payload, retain: false });
+                }
+                Action::Register { station, topic, payload } => {
+                    self.gauges.tell(station, Message::Publish { topic, payload, retain: true });
                 }
                 Action::Link { station, up } => self.gauges.tell(station, Message::Link { up }),
                 Action::WrongTransaction(bytes) => self.send(&self.transactions.clone(), "terminal", &bytes),

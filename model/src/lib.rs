@@ -47,6 +47,7 @@ pub use reading::{DeviceMessage, DeviceStatus, ImportedRow, Reading, ReadingMess
 pub use rejection::{RejectReason, Rejection, Source};
 pub use request::{Origin, OriginTopic, Request, RequestBody, Tick};
 pub use station::{Minute, Sale, SaleKind, StationEvent, StationRecord, TankLevel, TankSale};
+pub use tank::messages::{SaleMessage, SetupMessage, TicketMessage};
 pub use tank::{
     AlarmLevel, Chart, ChartPoint, Column, DatedChart, DayQuality, DayStock, DayStock15, Delivery, DeliveryTicket,
     PumpSale, ReadingRefused, Sentinel, SilenceCause, TankDay, TankEvent, TankEventKind, TankSetup, TankThresholds,

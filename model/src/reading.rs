@@ -148,7 +148,6 @@ pub struct ImportedRow {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are readings: a box would cost each an allocation")]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceMessage {
     Reading(Reading),

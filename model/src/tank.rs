@@ -4,6 +4,9 @@
 //! before it whole; only strapping tables keep their validity, so that a new calibration does not rewrite old volumes.
 //! Volumes at 15 °C and what is derived from them serve operation, not custody transfer.
 
+pub(crate) mod messages;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -108,7 +111,7 @@ impl TankSetup {
 }
 
 /// Which table brings a volume to 15 °C.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VolumeGroup {
     /// ASTM D1250-80 table 54B, its group chosen by density.
@@ -127,7 +130,7 @@ pub enum VolumeGroup {
 }
 
 /// A strapping table from the moment it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DatedChart {
     /// Absent in the first table: for all time before.
     #[serde(default)]
@@ -138,7 +141,7 @@ pub struct DatedChart {
     pub offset_dmm: i32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Chart {
     /// By rising height and volume.
@@ -155,14 +158,14 @@ pub enum Chart {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChartPoint {
     pub height_dmm: DeciMillimetres,
     pub volume_ml: Millilitres,
 }
 
 /// A value of a reading, in its usual unit: litres, millimetres, °C, %, kg/m³.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Column {
     Volume,
@@ -177,7 +180,7 @@ pub enum Column {
 }
 
 /// A value that means "unknown". `column` absent: in any column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sentinel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<Column>,
@@ -186,7 +189,7 @@ pub struct Sentinel {
 }
 
 /// From when something is told. What is absent follows from the capacity or is not told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TankThresholds {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_low_ml: Option<Millilitres>,

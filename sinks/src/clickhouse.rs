@@ -1,7 +1,8 @@
 //! Records the logs as rows of ClickHouse.
 //!
-//! In: `fuel.ledger`, `fuel.readings`, `fuel.station-events`. Out: rows of `ledger_facts`, `readings`, `station_events` and
-//! `consumption_minute`, whose definitions stand beside their row types and are applied at start.
+//! In: `fuel.ledger`, `fuel.readings`, `fuel.station-events`. Out: rows of `ledger_facts`, `readings`, `station_events`,
+//! `consumption_minute`, `tank_levels`, `tank_events` and `tank_days`, whose definitions stand beside their row types and are
+//! applied at start.
 //! Guarantees: every true record's rows are there exactly once (see `plan`), whatever dies and comes back; each topic is
 //! read on a thread of its own with bounded memory, so that nothing waits for ClickHouse; one process at a time records a
 //! topic, and others stand by. Does not: make rows visible at a named moment: they are late by `batch_wait` and the insert.
@@ -18,6 +19,8 @@ mod session;
 mod station_events;
 mod status;
 mod tables;
+mod tank_events;
+mod tank_levels;
 
 use std::thread;
 use std::time::Duration;

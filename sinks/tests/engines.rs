@@ -146,6 +146,34 @@ fn minute(number: usize, version: u32, sold_ml: u64) -> String {
     )
 }
 
+/// A level of a tank; each reading of it was different.
+fn level(number: usize) -> String {
+    format!(
+        r#"{{"level":{{"origin":{{"topic":"readings","partition":1,"offset":{number}}},"site":"S-1","tank":"3","product":"DIESEL",
+        "measured_at_us":1768408267000000,"received_at_us":1768408268000000,"volume_ml":12000000,"volume_15_ml":11900000,
+        "height_dmm":12345,"temperature_cc":-525,"treatments":["reordered",{{"unknown":"water"}}]}}}}"#
+    )
+}
+
+const ASIDE: &str = r#"{"aside":{"origin":{"topic":"readings","partition":1,"offset":1},"received_at_us":1768408268000000,
+    "because":"no_volume","reading":{"site":"S-1","tank":"3","measured_at_us":1768408267000000,"product":"DIESEL"}}}"#;
+
+fn delivery(number: usize, version: u32, withdrawn: bool) -> String {
+    format!(
+        r#"{{"tank":{{"site":"S-1","tank":"3","product":"DIESEL","number":{number},"version":{version},"withdrawn":{withdrawn},
+        "began_at_us":1768408267000000,"ended_at_us":1768409267000000,"kind":{{"delivery":{{"gross_ml":12000000,
+        "error_ml":30000,"sold_ml":0,"ticket_ml":12100000,"ticket_difference_ml":-100000}}}}}}}}"#
+    )
+}
+
+fn day(number: usize, version: u32) -> String {
+    format!(
+        r#"{{"day":{{"site":"S-1","tank":"3","product":"DIESEL","day":{number},"version":{version},"stock":{{"opening_ml":10,
+        "closing_ml":20,"delivered_ml":30,"consumed_ml":20,"gained_ml":0,"sold_ml":20,"measured":true}},
+        "quality":{{"expected":1440,"used":1440,"repaired":0,"redated":0,"late":0,"repeats":0,"dropped":0,"silent_s":0}}}}}}"#
+    )
+}
+
 fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).expect("a record")
 }
@@ -215,6 +243,10 @@ async fn what_is_recorded_reads_back() {
     for (version, sold_ml) in [(1, 40_000), (2, 45_000)] {
         recorder.append(Topic::StationEvents, p, "S-1", &station(0, &minute(0, version, sold_ml))).expect("appended");
     }
+    let found = [delivery(1, 1, false), delivery(2, 1, false), delivery(2, 2, true)];
+    for event in [level(0), ASIDE.to_owned()].into_iter().chain(found).chain([day(20_467, 1), day(20_467, 2)]) {
+        recorder.append(Topic::StationEvents, p, "S-1", &station(0, &event)).expect("appended");
+    }
     recorder.flush(PATIENCE).expect("acknowledged");
 
     let (stop, stopped) = watch::channel(false);
@@ -264,9 +296,29 @@ async fn what_is_recorded_reads_back() {
         ),
         (
             "SELECT * FROM readings",
-            r#"{"partition":1,"offset":0,"site":"S-1","tank":"3","product":"DIESEL","seq":9,"measured_at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","volume_ml":12000000,"capacity_ml":null,"height_mm":null,"water_mm":null,"temperature_dc":-52,"status":0}"#,
+            r#"{"partition":1,"offset":0,"site":"S-1","tank":"3","product":"DIESEL","seq":9,"measured_at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","volume_ml":12000000,"capacity_ml":null,"height_mm":null,"water_mm":null,"temperature_dc":-52,"status":0,"volume_15_ml":null,"ullage_ml":null,"water_ml":null,"percent_e2":null,"density_e1":null,"height_dmm":null,"water_dmm":null,"temperature_cc":-520,"historical":0}"#,
         ),
-        ("SELECT count() AS n FROM station_events", r#"{"n":2}"#),
+        ("SELECT count() AS n FROM station_events", r#"{"n":9}"#),
+        (
+            "SELECT * EXCEPT (recorded_at) FROM tank_levels ORDER BY offset",
+            concat!(
+                r#"{"partition":1,"offset":3,"reading_partition":1,"reading_offset":0,"site":"S-1","tank":"3","product":"DIESEL","measured_at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","refused":"","volume_ml":12000000,"volume_15_ml":11900000,"water_ml":null,"capacity_ml":null,"height_dmm":12345,"water_dmm":null,"temperature_cc":-525,"density_e1":null,"status":0,"late":0,"treatments":["reordered","unknown_water"],"raw":""}"#,
+                "\n",
+                r#"{"partition":1,"offset":4,"reading_partition":1,"reading_offset":1,"site":"S-1","tank":"3","product":"DIESEL","measured_at":"2026-01-14 16:31:07.000000","received_at":"2026-01-14 16:31:08.000000","refused":"no_volume","volume_ml":null,"volume_15_ml":null,"water_ml":null,"capacity_ml":null,"height_dmm":null,"water_dmm":null,"temperature_cc":null,"density_e1":null,"status":0,"late":0,"treatments":[],"raw":"{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"status\":0}"}"#,
+            ),
+        ),
+        (
+            "SELECT * EXCEPT (recorded_at, json) FROM tank_history",
+            r#"{"site":"S-1","tank":"3","kind":"delivery","number":1,"version":1,"product":"DIESEL","began":"2026-01-14 16:31:07.000000","ended":"2026-01-14 16:47:47.000000","volume_ml":12000000,"error_ml":30000,"net_15_ml":null,"sold_ml":0,"ticket_ml":12100000,"ticket_difference_ml":-100000,"rate_ml_per_hour":null,"detail":""}"#,
+        ),
+        (
+            "SELECT number, version, withdrawn FROM tank_events FINAL ORDER BY number",
+            "{\"number\":1,\"version\":1,\"withdrawn\":0}\n{\"number\":2,\"version\":2,\"withdrawn\":1}",
+        ),
+        (
+            "SELECT * EXCEPT (recorded_at) FROM tank_days FINAL",
+            r#"{"site":"S-1","tank":"3","day":"2026-01-14","version":2,"product":"DIESEL","opening_ml":10,"closing_ml":20,"delivered_ml":30,"consumed_ml":20,"gained_ml":0,"sold_ml":20,"measured":1,"opening_15_ml":null,"closing_15_ml":null,"delivered_15_ml":null,"sold_15_ml":null,"expected":1440,"used":1440,"repaired":0,"redated":0,"late":0,"repeats":0,"dropped":0,"silent_s":0,"score_e2":10000}"#,
+        ),
         (
             "SELECT * FROM consumption_minute FINAL",
             r#"{"site":"S-1","product":"DIESEL","minute":"2026-01-14 16:31:00","version":2,"sales":1,"declines":0,"sold_ml":45000,"sold_minor":{"RUB":70},"consumed_ml":5}"#,
@@ -285,13 +337,13 @@ async fn what_is_recorded_reads_back() {
                 r#"{"contract":"C-17","card":"card-4","product":"WIPER","currency":"RUB","day":"2026-01-14","sales":1,"qty_ml":0,"amount_minor":60000}"#,
             ),
         ),
-        ("SELECT max(version) AS v, count() AS n FROM schema_versions", r#"{"v":18,"n":18}"#),
+        ("SELECT max(version) AS v, count() AS n FROM schema_versions", r#"{"v":24,"n":24}"#),
     ] {
         eventually(&log, query, expected).await;
     }
     let positions: Vec<i64> =
         status.snapshot().values().map(|topic| topic.partitions[&PartitionId(1)].position).collect();
-    assert_eq!(positions, [4, 1, 3], "ledger, readings, station events");
+    assert_eq!(positions, [4, 1, 10], "ledger, readings, station events");
     assert!(status.is_healthy());
 
     let (end_second, again) = watch::channel(false);
@@ -325,7 +377,7 @@ async fn a_database_of_a_newer_program_is_refused() {
         .expect("a version");
     let (_keep, stop) = watch::channel(false);
     let refused = sinks::clickhouse::run(config(&log), Status::default(), stop).await;
-    assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 18, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(sinks::Error::NewerDatabase { found: 99, known: 24, .. })), "{refused:?}");
 }
 
 /// The token holds for a whole insert only when the server makes one block of it.
@@ -363,7 +415,9 @@ async fn every_true_record_counts_once_though_the_process_is_killed_again_and_ag
     let recorder = Recorder::open(&log).expect("a recorder");
     let mut epochs: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
     let mut lengths: BTreeMap<i32, i64> = BTreeMap::new();
-    let (mut facts, mut money, mut readings, mut minutes, mut sales) = (0, 0_i64, 0, 0, Vec::new());
+    let (mut facts, mut money, mut readings, mut sales) = (0, 0_i64, 0, Vec::new());
+    // Minutes, levels, what was found out about tanks, days.
+    let mut events = [0; 4];
     for death in 0..=DEATHS {
         let process = Process::start(&log);
         let began = Instant::now();
@@ -386,13 +440,18 @@ async fn every_true_record_counts_once_though_the_process_is_killed_again_and_ag
                     .append(Topic::Ledger, p, "C-17", &outcome(written_under, number, &captured(number % 50, minor)))
                     .expect("appended");
                 let place = death * RECORDS + number;
-                recorder
-                    .append(Topic::StationEvents, p, "S-1", &station(written_under, &minute(place, 1, 1000)))
-                    .expect("appended");
+                let kind = number / 4 % 4;
+                let event = match kind {
+                    0 => minute(place, 1, 1000),
+                    1 => level(place),
+                    2 => delivery(place, 1, false),
+                    _ => day(place, 1),
+                };
+                recorder.append(Topic::StationEvents, p, "S-1", &station(written_under, &event)).expect("appended");
                 if !zombie {
                     facts += 2;
                     money += minor;
-                    minutes += 1;
+                    events[kind] += 1;
                     sales.push((partition, *length));
                 }
             }
@@ -410,6 +469,8 @@ async fn every_true_record_counts_once_though_the_process_is_killed_again_and_ag
         drop(process);
     }
     let _last = Process::start(&log);
+    let [minutes, levels, found, days] = events;
+    let whole: i32 = events.iter().sum();
     for (query, expected) in [
         (
             "SELECT count() AS n, uniqExact(partition, offset, fact) AS u FROM ledger_facts",
@@ -421,8 +482,14 @@ async fn every_true_record_counts_once_though_the_process_is_killed_again_and_ag
         ),
         (
             "SELECT count() AS n, uniqExact(partition, offset) AS u FROM station_events",
-            format!(r#"{{"n":{minutes},"u":{minutes}}}"#),
+            format!(r#"{{"n":{whole},"u":{whole}}}"#),
         ),
+        (
+            "SELECT count() AS n, uniqExact(reading_offset) AS u FROM tank_levels",
+            format!(r#"{{"n":{levels},"u":{levels}}}"#),
+        ),
+        ("SELECT count() AS n FROM tank_history", format!(r#"{{"n":{found}}}"#)),
+        ("SELECT count() AS n, sum(sold_ml) AS m FROM tank_days FINAL", format!(r#"{{"n":{days},"m":{}}}"#, 20 * days)),
         ("SELECT count() AS n FROM consumption_minute FINAL", format!(r#"{{"n":{minutes}}}"#)),
         (
             "SELECT sum(sales) AS n, sum(amount_minor) AS m, sum(qty_ml) AS q FROM card_consumption_day",

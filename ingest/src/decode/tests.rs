@@ -1,3 +1,5 @@
+mod tanks;
+
 use expect_test::{Expect, expect};
 use model::DeviceMessage;
 use proptest::prelude::*;
@@ -100,7 +102,7 @@ fn a_malformed_order_is_refused_with_its_reason() {
 #[test]
 fn a_malformed_reading_is_refused_with_its_reason() {
     check_malformed(include_str!("../../../tests/malformed/readings.json"), |case, payload| {
-        reading(case.topic.as_deref().unwrap(), payload, ARRIVAL).map(drop)
+        readings_under(TOPIC_PREFIX, case.topic.as_deref().unwrap(), payload, ARRIVAL).map(drop)
     });
 }
 

@@ -1,6 +1,7 @@
 //! Values of the right shape that cannot be: each check names the field and what it allows.
 
 mod orders;
+mod tanks;
 
 use model::{
     CardToken, DeciCelsius, Item, MinorUnits, Reading, ReadingMessage, RejectReason, Request, RequestBody, Transaction,
@@ -11,6 +12,7 @@ use super::card_number;
 use super::{ITEMS_MAX, Refusal, TEXT_BYTES_MAX, short, version};
 
 pub(super) use orders::command;
+pub(super) use tanks::{moved, setup};
 
 const LATITUDE_E6_MAX: i32 = 90_000_000;
 const LONGITUDE_E6_MAX: i32 = 180_000_000;
@@ -41,12 +43,7 @@ pub(super) fn transaction(transaction: &Transaction) -> Result<(), Refusal> {
         text("second_id.type", &second.kind)?;
         token("second_id.token", &second.token)?;
     }
-    if !(-i32::from(UTC_OFFSET_MIN_MAX)..=i32::from(UTC_OFFSET_MIN_MAX)).contains(&transaction.utc_offset_min.into()) {
-        return refused(format!(
-            "utc_offset_min: {} minutes, at most {UTC_OFFSET_MIN_MAX} either way",
-            transaction.utc_offset_min
-        ));
-    }
+    utc_offset(transaction.utc_offset_min)?;
     if let Some(tsn) = transaction.tsn
         && !(1..=TSN_MAX).contains(&tsn)
     {
@@ -231,6 +228,13 @@ fn year_and_month(expiry: &str) -> Result<(), Refusal> {
         && expiry.bytes().all(|byte| byte.is_ascii_digit())
         && month.is_some_and(|month| (1..=12).contains(&month));
     if is_right { Ok(()) } else { refused(format!("card.expiry: {expiry:?} is no year and month like 2812")) }
+}
+
+fn utc_offset(minutes: i16) -> Result<(), Refusal> {
+    if minutes.unsigned_abs() > UTC_OFFSET_MIN_MAX {
+        return refused(format!("utc_offset_min: {minutes} minutes, at most {UTC_OFFSET_MIN_MAX} either way"));
+    }
+    Ok(())
 }
 
 fn degrees(field: &str, value: i32, max: i32) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::receipts::{Acks, Receipt, Receipts};
 use super::records::{self, Outbound};
 use super::{Link, MqttConfig, PACKET_BYTES_MAX};
-use crate::{Error, decode, kafka};
+use crate::{Error, decode};
 
 /// Acknowledgements and subscriptions on their way out. A packet number has 16 bits, so no broker awaits more.
 const REQUESTS_MAX: usize = 1 << 16;
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
 
     /// Sends a publish on to Kafka, as soon as there is room.
     async fn take(&mut self, publish: Publish) -> Result<(), Error> {
-        let received_at = kafka::now();
+        let received_at = self.config.clock.now();
         let kib = u32::try_from(publish.payload.len() / 1024 + 1).unwrap_or(u32::MAX);
         // Closed never: the semaphore lives as long as `run`.
         let Ok(share) = self.under_way.clone().acquire_many_owned(kib).await else { return Ok(()) };
@@ -191,12 +191,15 @@ impl<'a> Session<'a> {
     }
 }
 
-fn filters(config: &MqttConfig) -> [SubscribeFilter; 3] {
+fn filters(config: &MqttConfig) -> [SubscribeFilter; 6] {
     let prefix = &config.topic_prefix;
     let share = config.shared_group.as_ref().map(|group| format!("$share/{group}/")).unwrap_or_default();
     let console = decode::CONSOLE_LEVEL;
     [
         format!("{share}{prefix}/+/+/reading"),
+        format!("{share}{prefix}/+/+/setup"),
+        format!("{share}{prefix}/+/+/ticket"),
+        format!("{share}{prefix}/+/sale"),
         // `#` stands for no level as well.
         format!("{share}{prefix}/+/+/{console}/#"),
         format!("{prefix}/+/status"),

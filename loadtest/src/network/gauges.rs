@@ -18,7 +18,7 @@ const UNSENT_MAX: usize = 64;
 const GOODBYE: Duration = Duration::from_millis(800);
 
 pub(crate) enum Message {
-    Publish { topic: String, payload: String },
+    Publish { topic: String, payload: String, retain: bool },
     Link { up: bool },
 }
 
@@ -105,8 +105,8 @@ impl Controller {
             match (message, &line) {
                 (Message::Link { up: false }, _) => line = None,
                 (Message::Link { up: true }, None) => line = Some(self.connect()),
-                (Message::Publish { topic, payload }, Some(line)) => {
-                    if let Err(error) = line.client.publish(topic, QoS::AtLeastOnce, false, payload).await {
+                (Message::Publish { topic, payload, retain }, Some(line)) => {
+                    if let Err(error) = line.client.publish(topic, QoS::AtLeastOnce, retain, payload).await {
                         tracing::debug!(%error, client = self.client_id, "a reading was not sent");
                     }
                 }

@@ -119,6 +119,27 @@ pub(crate) struct TankPlan {
     pub(crate) fuel: Fuel,
     pub(crate) capacity_ml: i64,
     pub(crate) diameter_mm: u32,
+    /// Those that draw from it where another tank has the same fuel; empty: all.
+    pub(crate) pumps: Vec<u16>,
+}
+
+impl TankPlan {
+    /// How long a lying cylinder of this diameter is.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "some metres"
+    )]
+    pub(crate) fn length_dmm(&self) -> u32 {
+        let radius_m = f64::from(self.diameter_mm) / 2_000.0;
+        (self.capacity_ml as f64 / 1e6 / (std::f64::consts::PI * radius_m * radius_m) * 10_000.0).round() as u32
+    }
+
+    /// Trucks never fill above this share; gas needs room to grow warm.
+    pub(crate) fn full_per_cent(&self) -> i64 {
+        if self.fuel == Fuel::Lpg { 80 } else { 92 }
+    }
 }
 
 impl Station {
@@ -183,7 +204,7 @@ fn station(rng: &mut SmallRng, index: usize, city: &City, number: u32) -> anyhow
             fuels.push(fuel);
         }
     }
-    let tanks = (1_u32..)
+    let tanks: Vec<TankPlan> = (1_u32..)
         .zip(fuels)
         .map(|(tank, fuel)| {
             let cubic_metres = match fuel {
@@ -197,21 +218,37 @@ fn station(rng: &mut SmallRng, index: usize, city: &City, number: u32) -> anyhow
                 fuel,
                 capacity_ml: cubic_metres * 1_000_000,
                 diameter_mm,
+                pumps: Vec::new(),
             })
         })
         .collect::<anyhow::Result<_>>()?;
+    let location = Location {
+        lat_e6: city.lat_e6 + rng.random_range(-60_000..60_000),
+        lon_e6: city.lon_e6 + rng.random_range(-80_000..80_000),
+    };
+    let pumps = rng.random_range(4..=12);
     Ok(Station {
         site: SiteId::new(&site)?,
         city: index,
-        location: Location {
-            lat_e6: city.lat_e6 + rng.random_range(-60_000..60_000),
-            lon_e6: city.lon_e6 + rng.random_range(-80_000..80_000),
-        },
+        location,
         terminals,
-        pumps: rng.random_range(4..=12),
-        tanks,
+        pumps,
+        tanks: with_pumps(tanks, pumps),
         price_offset: rng.random_range(-20..=20),
     })
+}
+
+/// Tanks with the same fuel share the station's pumps between them.
+fn with_pumps(mut tanks: Vec<TankPlan>, pumps: u16) -> Vec<TankPlan> {
+    let fuels: Vec<Fuel> = tanks.iter().map(|tank| tank.fuel).collect();
+    for (place, tank) in tanks.iter_mut().enumerate() {
+        let all = fuels.iter().filter(|fuel| **fuel == tank.fuel).count();
+        let before = fuels[..place].iter().filter(|fuel| **fuel == tank.fuel).count();
+        if all > 1 {
+            tank.pumps = (1..=pumps).skip(before).step_by(all).collect();
+        }
+    }
+    tanks
 }
 
 #[cfg(test)]
@@ -239,6 +276,23 @@ mod tests {
         };
         assert_eq!(sketch(3), sketch(3));
         assert_ne!(sketch(3), sketch(4));
+    }
+
+    #[test]
+    fn a_pump_tells_which_of_two_tanks_it_draws_from() {
+        let network = stations(7).expect("a network");
+        let mut shared = 0;
+        for station in &network {
+            for (place, tank) in station.tanks.iter().enumerate() {
+                let twins =
+                    station.tanks.iter().enumerate().filter(|(other, plan)| *other != place && plan.fuel == tank.fuel);
+                let twins: Vec<u16> = twins.flat_map(|(_, plan)| plan.pumps.clone()).collect();
+                assert_eq!(tank.pumps.is_empty(), twins.is_empty());
+                assert!(tank.pumps.iter().all(|pump| !twins.contains(pump) && *pump <= station.pumps));
+                shared += usize::from(!twins.is_empty());
+            }
+        }
+        assert!(shared > 10, "{shared}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ const CARDS_LOOKED_AT: u32 = 16;
 const LEAST_SALE_ML: i64 = 1_000;
 /// Sales that a station keeps while it is cut off; then it closes.
 const OFFLINE_BATCH_MAX: usize = 200;
+/// What a terminal sells on its own account.
+const OFFLINE_ML_MAX: i64 = 40_000;
 /// A vehicle drives so far in an hour on average, nights included.
 const KM_PER_HOUR: i64 = 18;
 
@@ -141,13 +143,14 @@ impl World {
     }
 
     pub(crate) fn buys(&mut self, card: usize, station: usize, tank: usize, wish_ml: i64) -> anyhow::Result<()> {
+        let pump = self.pump_of(station, tank);
         let place = &self.stations[station];
         let visit = Visit {
             card,
             station,
             tank,
             terminal: self.rng.random_range(0..place.terminals.len()),
-            pump: self.rng.random_range(1..=place.pumps),
+            pump,
             fuel: place.tanks[tank].fuel,
             wish_ml,
         };
@@ -200,7 +203,7 @@ impl World {
     }
 
     fn advice(&mut self, visit: &Visit) -> anyhow::Result<Transaction> {
-        let qty_ml = visit.wish_ml.min(60_000);
+        let qty_ml = visit.wish_ml.min(OFFLINE_ML_MAX);
         let loaded = self.now_us - self.rng.random_range(1..30) * 60 * MINUTE_US;
         let offline = Offline {
             was: true,
@@ -210,7 +213,7 @@ impl World {
         };
         let ask = Ask { qty_ml: Some(qty_ml), offline, ..Ask::default() };
         let advice = self.transaction(visit, TransactionKind::AdviceOffline, ask)?;
-        self.pump_runs(visit, qty_ml);
+        self.tanks[visit.station][visit.tank].is_sold(qty_ml);
         Ok(advice)
     }
 
@@ -313,7 +316,7 @@ impl World {
         let allowed_ml = decision.allowed.first().map_or(0, |allowed| i64::try_from(allowed.qty_ml.get()).unwrap_or(0));
         match (purpose, &decision.auth_code) {
             (Purpose::Sell, auth_code) => {
-                self.pump_runs(&visit, allowed_ml.min(visit.wish_ml));
+                self.tanks[visit.station][visit.tank].is_sold(allowed_ml.min(visit.wish_ml));
                 if self.rng.random_ratio(1, 60) {
                     let original = Original { auth_code: auth_code.clone(), idem: Some(transaction.idem) };
                     let delay = self.rng.random_range(2..10) * MINUTE_US;
@@ -323,8 +326,7 @@ impl World {
             (Purpose::Authorize, Some(auth_code)) => {
                 let qty_ml = allowed_ml.min(visit.wish_ml);
                 let leaves = qty_ml < LEAST_SALE_ML || self.rng.random_ratio(3, 100);
-                self.flows += 1;
-                let flow = self.flows;
+                let flow = self.next_flow();
                 let expires_us = decision.hold.map_or(self.now_us, |hold| hold.expires_at_us.get());
                 let authorized = transaction.idem;
                 let fuelling = Fuelling { visit, authorized, auth_code: auth_code.clone(), qty_ml, expires_us };
@@ -349,20 +351,11 @@ impl World {
         Ok(())
     }
 
-    /// 20 to 180 seconds: cars about 35 litres a minute, trucks at fast nozzles more.
-    fn takes_us(&mut self, fuel: Fuel, qty_ml: i64) -> i64 {
+    /// 20 seconds to some minutes: cars about 35 litres a minute, trucks at fast nozzles more.
+    pub(crate) fn takes_us(&mut self, fuel: Fuel, qty_ml: i64) -> i64 {
         let ml_per_second = if fuel == Fuel::Diesel { 1_900 } else { 600 };
         let wait = self.rng.random_range(5..20);
-        (qty_ml / ml_per_second + wait).clamp(20, 180) * SECOND_US
-    }
-
-    /// Fuel flows that nobody reports on any more.
-    fn pump_runs(&mut self, visit: &Visit, qty_ml: i64) {
-        let takes = self.takes_us(visit.fuel, qty_ml);
-        self.flows += 1;
-        let flow = self.flows;
-        self.tanks[visit.station][visit.tank].start_flow(flow, self.now_us, self.now_us + takes, -qty_ml);
-        self.after(takes, Due::TruckLeaves { station: visit.station, tank: visit.tank, flow });
+        (qty_ml / ml_per_second + wait).clamp(20, 400) * SECOND_US
     }
 
     pub(crate) fn nozzle_hangs_up(&mut self, flow: u64) -> anyhow::Result<()> {
@@ -373,7 +366,7 @@ impl World {
         let original = Original { auth_code: Some(auth_code), idem: Some(authorized) };
         let ask = Ask { qty_ml: Some(qty_ml), original, ..Ask::default() };
         let completion = self.transaction(&visit, TransactionKind::Completion, ask)?;
-        if self.rng.random_ratio(1, 200) {
+        if qty_ml < OFFLINE_ML_MAX && self.rng.random_ratio(1, 100) {
             // The terminal lost its power and tells when it has it again.
             let delay = (expires_us - self.now_us).max(0) + self.rng.random_range(2..30) * MINUTE_US;
             self.after(delay, Due::Send(Box::new(completion)));

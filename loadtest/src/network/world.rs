@@ -18,6 +18,7 @@ use super::memory::{Store, TankMemory};
 use super::office::Paid;
 use super::places::{Codes, Station, stations};
 use super::purchases::{Awaiting, Fuelling, Undo};
+use super::registrations::{CashSale, WET};
 use super::tank::Tank;
 
 const SECOND_US: i64 = 1_000_000;
@@ -46,6 +47,12 @@ pub(crate) enum Action {
         topic: String,
         payload: String,
     },
+    /// A message that the broker keeps for whoever comes later.
+    Register {
+        station: usize,
+        topic: String,
+        payload: String,
+    },
     /// The station's line drops or comes back.
     Link {
         station: usize,
@@ -61,6 +68,8 @@ pub(crate) enum Due {
     Reading { station: usize, tank: usize },
     TruckArrives { station: usize, tank: usize },
     TruckLeaves { station: usize, tank: usize, flow: u64 },
+    CashCustomer { station: usize },
+    CashPaid(Box<CashSale>),
     HangUp { flow: u64 },
     WalkAway { flow: u64 },
     Send(Box<Transaction>),
@@ -178,7 +187,12 @@ impl World {
                         let first = plan.capacity_ml * rng.random_range(per_mille) / 1000;
                         let memory = remembered.and_then(|tanks| tanks.get(t)).copied();
                         let memory = memory.unwrap_or(TankMemory { volume_ml: first, seq: 0 });
-                        Tank::new(&mut rng, memory.volume_ml, memory.seq)
+                        // Water and warmth of the tank are the same in each run.
+                        let place = u64::try_from(s * 64 + t).unwrap_or_default();
+                        let mut own = SmallRng::seed_from_u64(seed ^ place << 32);
+                        let mut tank = Tank::new(&mut own, memory.volume_ml, memory.seq);
+                        tank.is_wet = (s, t) == WET;
+                        tank
                     })
                     .collect()
             })
@@ -215,6 +229,7 @@ impl World {
         } else {
             world.begin_set_up()?;
         }
+        world.register_tanks()?;
         world.fill_agenda();
         Ok(world)
     }
@@ -223,6 +238,8 @@ impl World {
         for station in 0..self.stations.len() {
             let first = self.rng.random_range(0..ARRIVAL_MEAN_US);
             self.after(first, Due::Arrival { station });
+            let first = self.rng.random_range(0..ARRIVAL_MEAN_US);
+            self.after(first, Due::CashCustomer { station });
             for tank in 0..self.stations[station].tanks.len() {
                 let first = self.rng.random_range(0..READING_EVERY_US);
                 self.after(first, Due::Reading { station, tank });
@@ -272,10 +289,9 @@ impl World {
             }
             Due::Reading { station, tank } => self.gauge_measures(station, tank)?,
             Due::TruckArrives { station, tank } => self.truck_arrives(station, tank),
-            Due::TruckLeaves { station, tank, flow } => {
-                self.tanks[station][tank].end_flow(flow);
-                self.tanks[station][tank].truck_ordered = false;
-            }
+            Due::TruckLeaves { station, tank, flow } => self.truck_leaves(station, tank, flow)?,
+            Due::CashCustomer { station } => self.cash_customer(station),
+            Due::CashPaid(sale) => self.cash_is_paid(&sale)?,
             Due::HangUp { flow } => self.nozzle_hangs_up(flow)?,
             Due::WalkAway { flow } => self.driver_walks_away(flow)?,
             Due::Send(transaction) => self.actions.push(Action::Transact(transaction)),
@@ -336,7 +352,7 @@ impl World {
     /// By station, as the store wants it.
     pub(crate) fn tank_memory(&self) -> Vec<Vec<TankMemory>> {
         let now_us = self.now_us;
-        let tank = |tank: &Tank| TankMemory { volume_ml: tank.volume_ml(now_us), seq: tank.seq };
+        let tank = |tank: &Tank| TankMemory { volume_ml: tank.remembered_ml(now_us), seq: tank.seq };
         self.tanks.iter().map(|tanks| tanks.iter().map(tank).collect()).collect()
     }
 
@@ -499,12 +515,16 @@ impl World {
     fn truck_arrives(&mut self, station: usize, tank: usize) {
         let plan = &self.stations[station].tanks[tank];
         let truck_ml = self.rng.random_range(10..=30) * 1_000_000;
-        let state = &mut self.tanks[station][tank];
-        let volume = state.room_ml(plan, truck_ml);
-        self.flows += 1;
-        let flow = self.flows;
-        state.start_flow(flow, self.now_us, self.now_us + TRUCK_UNLOADS_US, volume);
+        let volume = self.tanks[station][tank].room_ml(plan, truck_ml);
+        let flow = self.next_flow();
+        let (start_us, end_us) = (self.now_us, self.now_us + TRUCK_UNLOADS_US);
+        self.tanks[station][tank].start_flow(flow, start_us, end_us, volume);
         self.after(TRUCK_UNLOADS_US, Due::TruckLeaves { station, tank, flow });
+    }
+
+    pub(crate) fn next_flow(&mut self) -> u64 {
+        self.flows += 1;
+        self.flows
     }
 
     pub(crate) fn cut_link(&mut self, station: usize) {
@@ -532,7 +552,7 @@ impl World {
 }
 
 /// Time to the next of independent events that come every `mean_us` on average; at most ten times that.
-fn exponential_us(rng: &mut SmallRng, mean_us: i64) -> i64 {
+pub(crate) fn exponential_us(rng: &mut SmallRng, mean_us: i64) -> i64 {
     let draw = f64::from(rng.random_range(1..=1_000_000_u32)) / 1e6;
     #[expect(
         clippy::cast_possible_truncation,

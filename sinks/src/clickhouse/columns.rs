@@ -1,6 +1,6 @@
 //! Column values that more than one table has.
 
-use model::TimestampUs;
+use model::{Millilitres, Millilitres15, TimestampUs};
 use serde::Serialize;
 
 /// 31 December 2299, the last day of `DateTime64(6)`.
@@ -20,6 +20,16 @@ pub(super) fn seconds(at: TimestampUs) -> u32 {
 pub(super) fn day(date: jiff::civil::Date) -> Option<u16> {
     let since = date.since(jiff::civil::date(1970, 1, 1)).ok()?;
     u16::try_from(since.get_days()).ok()
+}
+
+/// A volume for `Nullable(Int64)`. No volume is larger than 10¹⁵ ml.
+pub(super) fn volume(volume: Option<Millilitres>) -> Option<i64> {
+    volume.map(|volume| volume.get().cast_signed())
+}
+
+/// A volume at 15 °C for `Nullable(Int64)`.
+pub(super) fn volume_15(volume: Option<Millilitres15>) -> Option<i64> {
+    volume.map(|volume| volume.get().cast_signed())
 }
 
 /// The name of a unit variant in JSON, without its quotes. Empty for a value that is not a plain word.

@@ -50,12 +50,15 @@ struct Stopped;
 impl Inserter {
     /// Inserts each table's rows under a token for what `lanes` have read. False when stopped before all were in.
     pub(super) async fn insert(&mut self, lanes: &Lanes, batch: &Batch) -> bool {
-        let Batch { ledger_facts, readings, station_events, minutes } = batch;
+        let Batch { ledger_facts, readings, station_events, minutes, tank_levels, tank_events, tank_days } = batch;
         let inserted = async {
             self.insert_rows(lanes, ledger_facts).await?;
             self.insert_rows(lanes, readings).await?;
             self.insert_rows(lanes, station_events).await?;
-            self.insert_rows(lanes, minutes).await
+            self.insert_rows(lanes, minutes).await?;
+            self.insert_rows(lanes, tank_levels).await?;
+            self.insert_rows(lanes, tank_events).await?;
+            self.insert_rows(lanes, tank_days).await
         };
         inserted.await.is_ok()
     }

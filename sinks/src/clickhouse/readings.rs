@@ -4,7 +4,7 @@ use ::clickhouse::Row;
 use model::Reading;
 use serde::Serialize;
 
-use super::columns::time;
+use super::columns::{time, volume, volume_15};
 use super::rows::{Keyed, Place, Recorded};
 
 pub(super) const TABLE: &str = "readings";
@@ -34,6 +34,19 @@ SETTINGS non_replicated_deduplication_window = 10000";
 pub(super) const ALLOW_NO_VOLUME: &str = "
 ALTER TABLE readings MODIFY COLUMN volume_ml Nullable(Int64) COMMENT 'at observed temperature, without water'";
 
+/// What gauges say since they may say more. The coarser columns go on, for whoever reads them.
+pub(super) const ADD_DETAILS: &str = "
+ALTER TABLE readings
+    ADD COLUMN IF NOT EXISTS volume_15_ml Nullable(Int64) COMMENT 'at 15 degrees Celsius, by the gauge',
+    ADD COLUMN IF NOT EXISTS ullage_ml Nullable(Int64),
+    ADD COLUMN IF NOT EXISTS water_ml Nullable(Int64),
+    ADD COLUMN IF NOT EXISTS percent_e2 Nullable(UInt32) COMMENT 'of the capacity, hundredths of a percent',
+    ADD COLUMN IF NOT EXISTS density_e1 Nullable(UInt32) COMMENT 'tenths of kg/m3, as measured',
+    ADD COLUMN IF NOT EXISTS height_dmm Nullable(UInt32) COMMENT 'tenths of a millimetre',
+    ADD COLUMN IF NOT EXISTS water_dmm Nullable(UInt32) COMMENT 'tenths of a millimetre',
+    ADD COLUMN IF NOT EXISTS temperature_cc Nullable(Int32) COMMENT 'hundredths of a degree Celsius',
+    ADD COLUMN IF NOT EXISTS historical UInt8 COMMENT 'measured before and sent later: not the current level'";
+
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct ReadingRow {
@@ -51,6 +64,15 @@ pub struct ReadingRow {
     water_mm: Option<u32>,
     temperature_dc: Option<i32>,
     status: u8,
+    volume_15_ml: Option<i64>,
+    ullage_ml: Option<i64>,
+    water_ml: Option<i64>,
+    percent_e2: Option<u32>,
+    density_e1: Option<u32>,
+    height_dmm: Option<u32>,
+    water_dmm: Option<u32>,
+    temperature_cc: Option<i32>,
+    historical: u8,
 }
 
 impl Recorded for ReadingRow {
@@ -70,12 +92,21 @@ impl ReadingRow {
             seq: reading.seq,
             measured_at: time(reading.measured_at_us),
             received_at: time(received_at_us),
-            volume_ml: reading.volume_ml.map(|volume| volume.get().cast_signed()),
-            capacity_ml: reading.capacity_ml.map(|volume| volume.get().cast_signed()),
+            volume_ml: volume(reading.volume_ml),
+            capacity_ml: volume(reading.capacity_ml),
             height_mm: reading.height().map(|height| height.0 / 10),
             water_mm: reading.water().map(|height| height.0 / 10),
             temperature_dc: reading.temperature().map(|temperature| temperature.0 / 10),
             status: reading.status,
+            volume_15_ml: volume_15(reading.volume_15_ml),
+            ullage_ml: volume(reading.ullage_ml),
+            water_ml: volume(reading.water_ml),
+            percent_e2: reading.percent_e2.map(|percent| percent.0),
+            density_e1: reading.density_e1.map(|density| density.0),
+            height_dmm: reading.height().map(|height| height.0),
+            water_dmm: reading.water().map(|height| height.0),
+            temperature_cc: reading.temperature().map(|temperature| temperature.0),
+            historical: u8::from(reading.historical),
         }
     }
 }

@@ -13,6 +13,8 @@ use super::ledger_facts::LedgerFactRow;
 use super::plan::Purpose;
 use super::readings::ReadingRow;
 use super::station_events::StationEventRow;
+use super::tank_events::{TankDayRow, TankEventRow};
+use super::tank_levels::TankLevelRow;
 use super::{ledger_facts, readings, station_events};
 use crate::kafka;
 
@@ -40,6 +42,9 @@ pub struct Batch {
     pub readings: Vec<ReadingRow>,
     pub station_events: Vec<StationEventRow>,
     pub minutes: Vec<ConsumptionMinuteRow>,
+    pub tank_levels: Vec<TankLevelRow>,
+    pub tank_events: Vec<TankEventRow>,
+    pub tank_days: Vec<TankDayRow>,
 }
 
 /// Partition and offset of a record, and the place of the row in it.
@@ -64,7 +69,35 @@ impl Batch {
     /// Of all tables together.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.ledger_facts.len() + self.readings.len() + self.station_events.len() + self.minutes.len()
+        let Self { ledger_facts, readings, station_events, minutes, tank_levels, tank_events, tank_days } = self;
+        ledger_facts.len()
+            + readings.len()
+            + station_events.len()
+            + minutes.len()
+            + tank_levels.len()
+            + tank_events.len()
+            + tank_days.len()
+    }
+}
+
+impl Batch {
+    /// Every event as it is, and what it says once more in columns of its own.
+    fn station_event(&mut self, place: Place, event: &StationEvent) {
+        self.station_events.extend(StationEventRow::of(place, event));
+        match event {
+            StationEvent::Minute(minute) => self.minutes.push(ConsumptionMinuteRow::of(minute)),
+            StationEvent::Level(level) => self.tank_levels.push(TankLevelRow::of_level(place, level)),
+            StationEvent::Aside { origin, received_at_us, because, reading, .. } => {
+                self.tank_levels.push(TankLevelRow::of_aside(place, *origin, *received_at_us, *because, reading));
+            }
+            StationEvent::Tank(event) => self.tank_events.push(TankEventRow::of(place, event)),
+            StationEvent::Day(day) => self.tank_days.extend(TankDayRow::of(place, day)),
+            StationEvent::Takeover { .. }
+            | StationEvent::Status { .. }
+            | StationEvent::Registered { .. }
+            | StationEvent::Drawn(_)
+            | StationEvent::Ticket { .. } => {}
+        }
     }
 }
 
@@ -120,10 +153,7 @@ impl Source {
                 if let StationEvent::Takeover { .. } = record.event {
                     fence.takeover(place.offset);
                 } else if self.counts(*fence, record.epoch, purpose) {
-                    batch.station_events.extend(StationEventRow::of(place, &record.event));
-                    if let StationEvent::Minute(minute) = &record.event {
-                        batch.minutes.push(ConsumptionMinuteRow::of(minute));
-                    }
+                    batch.station_event(place, &record.event);
                 }
             }
             Self::Readings => {

@@ -6,7 +6,7 @@
 use ::clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-use super::{consumption, ledger_facts, readings, station_events};
+use super::{consumption, ledger_facts, readings, station_events, tank_events, tank_levels};
 use crate::Error;
 
 struct Step {
@@ -15,7 +15,7 @@ struct Step {
     statement: &'static str,
 }
 
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 24] = [
     Step { version: 1, name: "ledger_facts", statement: ledger_facts::CREATE },
     Step { version: 2, name: "readings", statement: readings::CREATE },
     Step { version: 3, name: "station_events", statement: station_events::CREATE },
@@ -35,6 +35,11 @@ const STEPS: [Step; 19] = [
     Step { version: 17, name: "card_consumption_day as a table ends", statement: consumption::DROP_CARD_DAY },
     Step { version: 18, name: "card_consumption_day", statement: consumption::CREATE_CARD_DAY_VIEW },
     Step { version: 19, name: "readings without a volume", statement: readings::ALLOW_NO_VOLUME },
+    Step { version: 20, name: "readings details", statement: readings::ADD_DETAILS },
+    Step { version: 21, name: "tank_levels", statement: tank_levels::CREATE },
+    Step { version: 22, name: "tank_events", statement: tank_events::CREATE_EVENTS },
+    Step { version: 23, name: "tank_history", statement: tank_events::CREATE_HISTORY },
+    Step { version: 24, name: "tank_days", statement: tank_events::CREATE_DAYS },
 ];
 
 const CREATE_VERSIONS: &str = "

@@ -1,7 +1,7 @@
 //! Does ClickHouse hold of the stations what the logs hold, and do the logs hold every reading that was acknowledged?
 //!
 //! In: `fuel.readings` and `fuel.station-events` from their beginning, the tables `readings`, `station_events`,
-//! `consumption_minute` and `card_consumption_day`. Out: differences, as violations.
+//! `tank_levels`, `consumption_minute` and `card_consumption_day`. Out: differences, as violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -53,6 +53,7 @@ pub(super) struct Stations {
     fences: Vec<Fence>,
     reading_rows: BTreeMap<i32, Places>,
     event_rows: BTreeMap<i32, Places>,
+    level_rows: BTreeMap<i32, Places>,
     minutes: BTreeMap<(String, String, i64), MinuteRow>,
     /// By site and tank: the sequence numbers that were recorded.
     heard: BTreeMap<(String, String), BTreeSet<u64>>,
@@ -66,13 +67,14 @@ impl Stations {
             fences: vec![Fence::default(); usize::try_from(log.partitions)?],
             reading_rows: BTreeMap::new(),
             event_rows: BTreeMap::new(),
+            level_rows: BTreeMap::new(),
             minutes: BTreeMap::new(),
             heard: BTreeMap::new(),
         })
     }
 
     fn read_on(&mut self) -> anyhow::Result<()> {
-        let Self { readings, events, fences, reading_rows, event_rows, minutes, heard } = self;
+        let Self { readings, events, fences, reading_rows, event_rows, level_rows, minutes, heard } = self;
         readings.read_on(|message| {
             // What cannot be read is no reading, and gets no row.
             let Ok(record) = serde_json::from_slice::<ReadingRecord>(message.payload().unwrap_or_default()) else {
@@ -95,8 +97,12 @@ impl Stations {
                 _ if !fence.admits(record.epoch) => {}
                 event => {
                     event_rows.entry(partition).or_default().add(offset);
-                    if let StationEvent::Minute(minute) = event {
-                        note_minute(minutes, &minute);
+                    match event {
+                        StationEvent::Minute(minute) => note_minute(minutes, &minute),
+                        StationEvent::Level(_) | StationEvent::Aside { .. } => {
+                            level_rows.entry(partition).or_default().add(offset);
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -161,9 +167,11 @@ impl Stations {
 
     async fn compare(&self, client: &Client) -> Result<(Rows, Vec<String>), clickhouse::error::Error> {
         let (mut rows, mut found) = (Rows::default(), Vec::new());
-        for (table, follower, expected) in
-            [("readings", &self.readings, &self.reading_rows), ("station_events", &self.events, &self.event_rows)]
-        {
+        for (table, follower, expected) in [
+            ("readings", &self.readings, &self.reading_rows),
+            ("station_events", &self.events, &self.event_rows),
+            ("tank_levels", &self.events, &self.level_rows),
+        ] {
             let stored = places(client, table, follower.next()).await?;
             compare_places(table, (&stored, expected), &mut rows, &mut found);
         }

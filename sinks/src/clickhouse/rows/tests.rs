@@ -16,6 +16,9 @@ fn check(source: Source, records: &[&str], expected: &Expect) {
     lines.extend(batch.readings.iter().map(|row| serde_json::to_string(row).expect("json")));
     lines.extend(batch.station_events.iter().map(|row| serde_json::to_string(row).expect("json")));
     lines.extend(batch.minutes.iter().map(|row| serde_json::to_string(row).expect("json")));
+    lines.extend(batch.tank_levels.iter().map(said));
+    lines.extend(batch.tank_events.iter().map(said));
+    lines.extend(batch.tank_days.iter().map(said));
     expected.assert_eq(&lines.join("\n"));
 }
 
@@ -25,6 +28,18 @@ fn filled(row: &LedgerFactRow) -> String {
     let row = row.as_object().expect("columns");
     let says = |(name, value): &(&String, &serde_json::Value)| {
         !matches!(name.as_str(), "partition" | "offset" | "at" | "received_at" | "recorded_at" | "idem" | "contract")
+            && ![serde_json::json!(""), serde_json::json!(0), serde_json::json!([]), serde_json::Value::Null]
+                .contains(value)
+    };
+    row.iter().filter(says).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The columns of a row that say something, but for its place and its JSON.
+fn said(row: &impl serde::Serialize) -> String {
+    let row = serde_json::to_value(row).expect("json");
+    let row = row.as_object().expect("columns");
+    let says = |(name, value): &(&String, &serde_json::Value)| {
+        !matches!(name.as_str(), "partition" | "offset" | "recorded_at" | "json")
             && ![serde_json::json!(""), serde_json::json!(0), serde_json::json!([]), serde_json::Value::Null]
                 .contains(value)
     };
@@ -219,8 +234,8 @@ fn a_reading_is_a_row_and_a_device_status_is_none() {
             r#"{"v":1,"received_at_us":1768408268000000,"message":{"status":{"site":"S-1","online":false,"at_us":1768408267000000}}}"#,
         ],
         &expect![[r#"
-            {"partition":2,"offset":40,"site":"S-1","tank":"3","product":"DIESEL","seq":9,"measured_at":1768408267000000,"received_at":1768408268000000,"volume_ml":12000000,"capacity_ml":30000000,"height_mm":1500,"water_mm":3,"temperature_dc":-52,"status":1}
-            {"partition":2,"offset":41,"site":"S-1","tank":"3","product":"DIESEL","seq":null,"measured_at":10413791999999999,"received_at":1768408268000000,"volume_ml":12000000,"capacity_ml":null,"height_mm":null,"water_mm":null,"temperature_dc":null,"status":0}"#]],
+            {"partition":2,"offset":40,"site":"S-1","tank":"3","product":"DIESEL","seq":9,"measured_at":1768408267000000,"received_at":1768408268000000,"volume_ml":12000000,"capacity_ml":30000000,"height_mm":1500,"water_mm":3,"temperature_dc":-52,"status":1,"volume_15_ml":null,"ullage_ml":null,"water_ml":null,"percent_e2":null,"density_e1":null,"height_dmm":15000,"water_dmm":30,"temperature_cc":-520,"historical":0}
+            {"partition":2,"offset":41,"site":"S-1","tank":"3","product":"DIESEL","seq":null,"measured_at":10413791999999999,"received_at":1768408268000000,"volume_ml":12000000,"capacity_ml":null,"height_mm":null,"water_mm":null,"temperature_dc":null,"status":0,"volume_15_ml":null,"ullage_ml":null,"water_ml":null,"percent_e2":null,"density_e1":null,"height_dmm":null,"water_dmm":null,"temperature_cc":null,"historical":0}"#]],
     );
 }
 
@@ -238,6 +253,111 @@ fn station_events_are_rows_and_minutes_are_consumption_too() {
             {"partition":2,"offset":40,"kind":"level","site":"S-1","tank":"3","product":"DIESEL","at":1768408267000000,"recorded_at":1768408269000,"volume_ml":12000000,"late":1,"online":0,"json":"{\"level\":{\"origin\":{\"topic\":\"readings\",\"partition\":0,\"offset\":4},\"site\":\"S-1\",\"tank\":\"3\",\"product\":\"DIESEL\",\"measured_at_us\":1768408267000000,\"received_at_us\":1768408268000000,\"volume_ml\":12000000,\"late\":true}}"}
             {"partition":2,"offset":41,"kind":"status","site":"S-1","tank":"","product":"","at":1768408267000000,"recorded_at":1768408269000,"volume_ml":0,"late":0,"online":1,"json":"{\"status\":{\"origin\":{\"topic\":\"readings\",\"partition\":0,\"offset\":5},\"status\":{\"site\":\"S-1\",\"online\":true,\"at_us\":1768408267000000}}}"}
             {"partition":2,"offset":42,"kind":"minute","site":"S-1","tank":"","product":"DIESEL","at":1768408260000000,"recorded_at":1768408269000,"volume_ml":118000,"late":0,"online":0,"json":"{\"minute\":{\"site\":\"S-1\",\"product\":\"DIESEL\",\"minute_us\":1768408260000000,\"version\":2,\"sales\":3,\"declines\":1,\"sold_ml\":0,\"refund_excess_ml\":5000,\"sold_minor\":{\"KZT\":-100,\"RUB\":70},\"consumed_ml\":118000}}"}
-            {"site":"S-1","product":"DIESEL","minute":1768408260,"version":2,"sales":3,"declines":1,"sold_ml":-5000,"sold_minor":[["KZT",-100],["RUB",70]],"consumed_ml":118000}"#]],
+            {"site":"S-1","product":"DIESEL","minute":1768408260,"version":2,"sales":3,"declines":1,"sold_ml":-5000,"sold_minor":[["KZT",-100],["RUB",70]],"consumed_ml":118000}
+            late=1 measured_at=1768408267000000 product="DIESEL" reading_offset=4 received_at=1768408268000000 site="S-1" tank="3" volume_ml=12000000"#]],
     );
+}
+
+fn station(event: &str) -> String {
+    format!(r#"{{"v":1,"epoch":5,"event":{event}}}"#)
+}
+
+/// What stands in the columns of tanks of the events of a station.
+fn check_tanks(events: &[&str], expected: &Expect) {
+    let (mut batch, mut fence) = (Batch::default(), Fence::default());
+    fence.takeover(5);
+    for event in events {
+        Source::StationEvents.take(PLACE, station(event).as_bytes(), &mut fence, Purpose::Record, &mut batch);
+    }
+    assert_eq!(batch.station_events.len(), events.len(), "every event is kept whole as well");
+    let levels = batch.tank_levels.iter().map(said);
+    let lines: Vec<String> =
+        levels.chain(batch.tank_events.iter().map(said)).chain(batch.tank_days.iter().map(said)).collect();
+    assert_eq!(batch.rows(), events.len() + lines.len());
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_level_has_its_values_and_a_reading_set_aside_its_reason_only() {
+    let reading = r#"{"site":"S-1","tank":"3","measured_at_us":1768408267000000,"product":"DIESEL","volume_ml":77,"height_mm":15,"status":4}"#;
+    let level = format!(
+        r#"{{"level":{{"origin":{{"topic":"readings","partition":6,"offset":4}},"site":"S-1","tank":"3","product":"DIESEL",
+        "measured_at_us":1768408267000000,"received_at_us":1768408268000000,"volume_ml":12000000,"volume_15_ml":11900000,
+        "water_ml":900,"capacity_ml":30000000,"height_dmm":12345,"water_mm":3,"temperature_cc":-525,"density_e1":8350,"status":1,
+        "treatments":["reordered",{{"unknown":"density"}},"volume_from_height",{{"unit_slip":{{"ratio_e3":264}}}},
+        {{"redated":{{"offset_s":-7200}}}},"clamped","volume_from_percent"],"raw":{reading},"late":true}}}}"#
+    );
+    let aside = format!(
+        r#"{{"aside":{{"origin":{{"topic":"readings","partition":6,"offset":5}},"received_at_us":1768408268000000,
+        "because":"invalid_height","reading":{reading}}}}}"#
+    );
+    check_tanks(
+        &[&level, &aside],
+        &expect![[r#"
+        capacity_ml=30000000 density_e1=8350 height_dmm=12345 late=1 measured_at=1768408267000000 product="DIESEL" raw="{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"volume_ml\":77,\"height_mm\":15,\"status\":4}" reading_offset=4 reading_partition=6 received_at=1768408268000000 site="S-1" status=1 tank="3" temperature_cc=-525 treatments=["reordered","unknown_density","volume_from_height","unit_slip","redated","clamped","volume_from_percent"] volume_15_ml=11900000 volume_ml=12000000 water_dmm=30 water_ml=900
+        measured_at=1768408267000000 product="DIESEL" raw="{\"site\":\"S-1\",\"tank\":\"3\",\"measured_at_us\":1768408267000000,\"product\":\"DIESEL\",\"volume_ml\":77,\"height_mm\":15,\"status\":4}" reading_offset=5 reading_partition=6 received_at=1768408268000000 refused="invalid_height" site="S-1" status=4 tank="3""#]],
+    );
+}
+
+#[test]
+fn what_is_found_out_about_a_tank_is_a_row_for_each_version() {
+    let event = |number: u32, version: u32, more: &str, kind: &str| {
+        format!(
+            r#"{{"tank":{{"site":"S-1","tank":"3","product":"DIESEL","number":{number},"version":{version}{more},
+            "began_at_us":1768408267000000,"kind":{kind}}}}}"#
+        )
+    };
+    let delivery = r#"{"delivery":{"gross_ml":12000000,"error_ml":30000,"net_15_ml":11900000,"sold_ml":200000,
+        "water_before_dmm":3,"water_after_dmm":4,"ticket_ml":12100000,"ticket_difference_ml":-100000}}"#;
+    let ended = r#","ended_at_us":1768409267000000"#;
+    let events = [
+        event(1, 1, ended, delivery),
+        event(1, 2, r#","withdrawn":true,"ended_at_us":1768409267000000"#, delivery),
+        event(1, 1, "", r#"{"unexplained_loss":{"lost_ml":90000,"error_ml":7000}}"#),
+        event(1, 1, "", r#"{"suspected_leak":{"rate_ml_per_hour":900,"error_ml_per_hour":90,"quiet_hours":12}}"#),
+        event(1, 1, "", r#"{"water_ingress":{"before_dmm":10,"after_dmm":300}}"#),
+        event(2, 1, "", r#"{"level_alarm":{"level":"low_low","volume_ml":2000000}}"#),
+        event(1, 1, ended, r#"{"silence":{"cause":"controller_offline"}}"#),
+        event(1, 1, "", r#"{"unit_slip":{"column":"volume","ratio_e3":264}}"#),
+        event(1, 1, "", r#"{"clock_wrong":{"offset_s":-7200}}"#),
+    ];
+    check_tanks(
+        &events.each_ref().map(String::as_str),
+        &expect![[r#"
+        began=1768408267000000 ended=1768409267000000 error_ml=30000 kind="delivery" net_15_ml=11900000 number=1 product="DIESEL" site="S-1" sold_ml=200000 tank="3" ticket_difference_ml=-100000 ticket_ml=12100000 version=1 volume_ml=12000000
+        began=1768408267000000 ended=1768409267000000 error_ml=30000 kind="delivery" net_15_ml=11900000 number=1 product="DIESEL" site="S-1" sold_ml=200000 tank="3" ticket_difference_ml=-100000 ticket_ml=12100000 version=2 volume_ml=12000000 withdrawn=1
+        began=1768408267000000 error_ml=7000 kind="unexplained_loss" number=1 product="DIESEL" site="S-1" tank="3" version=1 volume_ml=90000
+        began=1768408267000000 kind="suspected_leak" number=1 product="DIESEL" rate_ml_per_hour=900 site="S-1" tank="3" version=1
+        began=1768408267000000 kind="water_ingress" number=1 product="DIESEL" site="S-1" tank="3" version=1
+        began=1768408267000000 detail="low_low" kind="level_alarm" number=2 product="DIESEL" site="S-1" tank="3" version=1 volume_ml=2000000
+        began=1768408267000000 detail="controller_offline" ended=1768409267000000 kind="silence" number=1 product="DIESEL" site="S-1" tank="3" version=1
+        began=1768408267000000 detail="volume" kind="unit_slip" number=1 product="DIESEL" site="S-1" tank="3" version=1
+        began=1768408267000000 kind="clock_wrong" number=1 product="DIESEL" site="S-1" tank="3" version=1"#]],
+    );
+    let (mut batch, mut fence) = (Batch::default(), Fence::default());
+    fence.takeover(5);
+    Source::StationEvents.take(PLACE, station(&events[1]).as_bytes(), &mut fence, Purpose::Record, &mut batch);
+    let row = serde_json::to_value(&batch.tank_events[0]).expect("columns");
+    let kept: model::TankEvent = serde_json::from_str(row["json"].as_str().expect("a text")).expect("an event");
+    assert!(kept.withdrawn && kept.version == 2, "the event is kept whole");
+}
+
+#[test]
+fn a_day_has_its_stock_where_it_is_known_and_its_quality_always() {
+    let day = |day: i64, stock: &str| {
+        format!(
+            r#"{{"day":{{"site":"S-1","tank":"3","product":"DIESEL","day":{day},"version":2{stock},
+            "quality":{{"expected":1440,"used":1400,"repaired":10,"redated":4,"late":3,"repeats":2,"dropped":1,"silent_s":600}}}}}}"#
+        )
+    };
+    let stock = r#","stock":{"opening_ml":10,"closing_ml":20,"delivered_ml":30,"consumed_ml":40,"gained_ml":50,"sold_ml":60,
+        "measured":true,"at_15":{"opening_ml":11,"closing_ml":21,"delivered_ml":31,"sold_ml":61}}"#;
+    check_tanks(
+        &[&day(20_467, stock), &day(20_468, "")],
+        &expect![[r#"
+        closing_15_ml=21 closing_ml=20 consumed_ml=40 day=20467 delivered_15_ml=31 delivered_ml=30 dropped=1 expected=1440 gained_ml=50 late=3 measured=1 opening_15_ml=11 opening_ml=10 product="DIESEL" redated=4 repaired=10 repeats=2 score_e2=9687 silent_s=600 site="S-1" sold_15_ml=61 sold_ml=60 tank="3" used=1400 version=2
+        day=20468 dropped=1 expected=1440 late=3 product="DIESEL" redated=4 repaired=10 repeats=2 score_e2=9687 silent_s=600 site="S-1" tank="3" used=1400 version=2"#]],
+    );
+    // `Date` does not go so far; the event is kept all the same.
+    check_tanks(&[&day(70_000, stock)], &expect![""]);
 }
