@@ -59,6 +59,12 @@ const litre = (): string => t("L", "л", "л");
 /** Whole litres, for tanks and sums. */
 export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}${litre()}`;
 
+/** A difference: what is over has a plus. */
+export const signedLitres = (ml: number): string => (Math.abs(ml) < 500 ? litres(0) : `${ml > 0 ? "+" : ""}${litres(ml)}`);
+
+/** Tenths with one digit after the point, or more. */
+export const tenths = (value: number, digits = 1, signed = false): string => `${signed && value > 0 ? "+" : ""}${number(value / 10, digits > 1 ? digits : 0, digits)}`;
+
 /** A flow: litres an hour, cubic metres where a lorry fills the tank. */
 export const flow = (mlPerHour: number): string =>
   Math.abs(mlPerHour) >= 9_950_000
@@ -123,6 +129,8 @@ export const clock = (us: number): string => (us > 0 ? clockFormat.format(us / 1
 /** A day and a time of day, for what is far from now. */
 export const dayAndClock = (us: number): string => (us > 0 ? `${day(us)} ${clockMinutes(us)}` : NONE);
 export const clockMinutes = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000).slice(0, 5) : NONE);
+/** A time of day, or the day where that is not near `nowUs`. */
+export const since = (us: number, nowUs: number): string => (Math.abs(nowUs - us) < 20 * 3_600e6 ? clockMinutes(us) : day(us));
 export const day = (us: number): string => (us > 0 ? dayFormat().format(us / 1_000) : NONE);
 
 /** The viewer's distance from UTC at that moment, as in `UTC+05:00`. */
@@ -151,8 +159,9 @@ export function lasting(ms: number): string {
   return days(Math.round(seconds / 86_400));
 }
 
-function days(many: number): string {
-  return `${many}${UNIT_SPACE}${t(many === 1 ? "day" : "days", plural(many, ["день", "дня", "дней"]), "күн")}`;
+/** `figure` stands for the number where it is more than that, a range for example. */
+export function days(many: number, figure = String(many)): string {
+  return `${figure}${UNIT_SPACE}${t(many === 1 ? "day" : "days", plural(many, ["день", "дня", "дней"]), "күн")}`;
 }
 
 /** The length of a rolling window: `12 h`, `7 days`. */
