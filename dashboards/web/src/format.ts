@@ -112,10 +112,17 @@ export function finePercent(part: number, whole: number): string {
 }
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+/** Few browsers know Kazakh names of days and months. */
+const KAZAKH_DAYS = ["жс", "дс", "сс", "ср", "бс", "жм", "сб"];
+const KAZAKH_MONTHS = ["қаң.", "ақп.", "нау.", "сәу.", "мам.", "мау.", "шіл.", "там.", "қыр.", "қаз.", "қар.", "жел."];
+function kazakhDay(at: Date): string {
+  return `${KAZAKH_DAYS[at.getDay()]}, ${at.getDate()} ${KAZAKH_MONTHS[at.getMonth()]}`;
+}
+
 /** Made when a language is first used. */
 const dayFormats = new Map<string, Intl.DateTimeFormat>();
 function dayFormat(): Intl.DateTimeFormat {
-  const locale = { en: "en-GB", ru: "ru", kk: "kk" }[language.code];
+  const locale = language.code === "ru" ? "ru" : "en-GB";
   let format = dayFormats.get(locale);
   if (!format) {
     format = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short" });
@@ -131,7 +138,10 @@ export const dayAndClock = (us: number): string => (us > 0 ? `${day(us)} ${clock
 export const clockMinutes = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000).slice(0, 5) : NONE);
 /** A time of day, or the day where that is not near `nowUs`. */
 export const since = (us: number, nowUs: number): string => (Math.abs(nowUs - us) < 20 * 3_600e6 ? clockMinutes(us) : day(us));
-export const day = (us: number): string => (us > 0 ? dayFormat().format(us / 1_000) : NONE);
+export function day(us: number): string {
+  if (us <= 0) return NONE;
+  return language.code === "kk" ? kazakhDay(new Date(us / 1_000)) : dayFormat().format(us / 1_000);
+}
 
 /** The viewer's distance from UTC at that moment, as in `UTC+05:00`. */
 export function utcOffset(minutesEast: number): string {

@@ -1,5 +1,5 @@
 /** Tanks in words: alarms, silence, events, supply. In the viewer's language; amounts as people read them. */
-import { count, dayAndClock, days, lasting, litres, signedLitres, tenths } from "./format";
+import { count, dayAndClock, days, joined, lasting, litres, signedLitres, tenths } from "./format";
 import { plural, t } from "./lang.svelte";
 import type { AlarmName, MomentSpan, ReadingRefused, SilenceCause, TankForecast, TankLine } from "./live/protocol";
 import type { Column, Delivery, EventKind, TankEvent, WetStock } from "./live/site";
@@ -77,7 +77,7 @@ export interface Told {
   details: string[];
 }
 
-const dmm = (height: number): string => `${tenths(height)} ${t("mm", "мм", "мм")}`;
+const dmm = (height: number): string => joined({ value: tenths(height), unit: t("mm", "мм", "мм") });
 
 /** An event in words. */
 export function event(of: TankEvent): Told {
@@ -90,7 +90,7 @@ export function event(of: TankEvent): Told {
   }
   if ("suspected_leak" in kind) {
     const { rate_ml_per_hour, error_ml_per_hour, quiet_hours } = kind.suspected_leak;
-    const rate = `${tenths(rate_ml_per_hour / 100)} ± ${tenths(error_ml_per_hour / 100)} ${t("L/h", "л/ч", "л/сағ")}`;
+    const rate = joined({ value: `${tenths(rate_ml_per_hour / 100)} ± ${tenths(error_ml_per_hour / 100)}`, unit: t("L/h", "л/ч", "л/сағ") });
     return {
       tone: "loss",
       title: t(`A leak of ${rate} is suspected`, `Возможна утечка ${rate}`, `${rate} ағу болуы мүмкін`),
@@ -100,7 +100,7 @@ export function event(of: TankEvent): Told {
   if ("water_ingress" in kind) {
     const { before_dmm, after_dmm } = kind.water_ingress;
     const [from, to] = [dmm(before_dmm), dmm(after_dmm)];
-    return { tone: "alarm", title: t(`Water came in: ${from} → ${to}`, `Поступила вода: ${from} → ${to}`, `Су кірді: ${from} → ${to}`), details: [] };
+    return { tone: "alarm", title: of.ended_at_us === undefined ? t(`Water is coming in: ${from} → ${to}`, `Поступает вода: ${from} → ${to}`, `Су кіріп жатыр: ${from} → ${to}`) : t(`Water came in: ${from} → ${to}`, `Поступила вода: ${from} → ${to}`, `Су кірді: ${from} → ${to}`), details: [] };
   }
   if ("level_alarm" in kind) {
     const { level, volume_ml } = kind.level_alarm;
@@ -114,7 +114,7 @@ export function event(of: TankEvent): Told {
   }
   if ("silence" in kind) {
     const cause = silence(kind.silence.cause);
-    return { tone: "silence", title: t("The gauge was silent", "Датчик молчал", "Датчик үнсіз болды"), details: [cause.charAt(0).toUpperCase() + cause.slice(1)] };
+    return { tone: "silence", title: of.ended_at_us === undefined ? t("The gauge is silent", "Датчик молчит", "Датчик үнсіз") : t("The gauge was silent", "Датчик молчал", "Датчик үнсіз болды"), details: [cause.charAt(0).toUpperCase() + cause.slice(1)] };
   }
   if ("unit_slip" in kind) {
     const { ratio_e3 } = kind.unit_slip;
@@ -145,7 +145,7 @@ function delivery(of: Delivery, lasts: boolean): { title: string; details: strin
   if (of.ticket_ml !== undefined) {
     const difference = of.ticket_difference_ml ?? of.gross_ml - of.ticket_ml;
     const ticket = t(`ticket ${litres(of.ticket_ml)}`, `по накладной ${litres(of.ticket_ml)}`, `жүкқұжат бойынша ${litres(of.ticket_ml)}`);
-    const share = of.ticket_ml > 0 ? ` (${tenths((difference / of.ticket_ml) * 1_000, 2, true)} %)` : "";
+    const share = of.ticket_ml > 0 ? ` (${joined({ value: tenths((difference / of.ticket_ml) * 1_000, 2, true), unit: "%" })})` : "";
     details.push(`${ticket}: ${signedLitres(difference)}${share}`);
   } else if (!lasts) details.push(t("no ticket was sent", "накладная не передана", "жүкқұжат жіберілмеген"));
   const [before, after] = [of.water_before_dmm, of.water_after_dmm];
@@ -176,7 +176,7 @@ export function within(span: MomentSpan, fromUs: number): string | null {
   const [low, high] = range(hours ? 3_600e6 : DAY_US);
   const open = span.p50 === undefined ? "+" : "";
   const figure = low === high ? `${count(high)}${open}` : `${count(low)}–${count(high)}`;
-  return hours ? `${figure} ${t("h", "ч", "сағ")}` : days(high, figure);
+  return hours ? joined({ value: figure, unit: t("h", "ч", "сағ") }) : days(high, figure);
 }
 
 /** How long what is in the tank will likely last from its last reading on; `null` without a forecast, or beyond a year. */
