@@ -13,8 +13,8 @@ export const alarm = (name: AlarmName): string =>
     high: t("high", "много", "көп"),
     high_high: t("overfilled", "переполнен", "асып толған"),
     water_ingress: t("water", "вода", "су"),
-    suspected_leak: t("leak?", "утечка?", "ағу ма?"),
-    unexplained_loss: t("loss", "недостача", "жоғалу"),
+    suspected_leak: t("leak?", "утечка?", "ағып тұр ма?"),
+    unexplained_loss: t("loss", "недостача", "кем шығу"),
     unit_slip: t("wrong unit", "не та единица", "өлшем бірлігі қате"),
     clock_wrong: t("wrong clock", "неверные часы", "сағаты қате"),
   })[name];
@@ -123,7 +123,7 @@ export function event(of: TankEvent): Told {
     return {
       tone: "note",
       title: t(`The ${name} looks like another unit`, `Похоже, другая единица: ${name}`, `Басқа өлшем бірлігі сияқты: ${name}`),
-      details: [t(`It is ${ratio} times what it should be`, `Значение в ${ratio} раза от ожидаемого`, `Мәні күтілгеннің ${ratio} есесі`)],
+      details: [t(`It is ${ratio} times what it should be`, `Составляет ${ratio} от ожидаемого`, `Күтілген мәннің ${ratio} бөлігі`)],
     };
   }
   const offset = lasting(Math.abs(kind.clock_wrong.offset_s) * 1_000);
@@ -204,7 +204,7 @@ export const cause = (of: WetStock["cause"]): string | null =>
     none: null,
     meter: t("proportional to sales: a meter gives more or less than it counts", "пропорционально продажам: счётчик отпускает больше или меньше, чем считает", "сатуға пропорционал: есептегіш санағанынан көп не аз береді"),
     deliveries: t("on days of deliveries: trucks bring less or more than told", "в дни слива: привозят меньше или больше заявленного", "құю күндері: айтылғаннан аз не көп әкеледі"),
-    steady: t("the same every day: a leak, evaporation or a wrong chart", "одинаково каждый день: утечка, испарение или неверная градуировка", "күн сайын бірдей: ағу, булану не қате градуирлеу"),
+    steady: t("the same every day: a leak, evaporation or a wrong chart", "одинаково каждый день: утечка, испарение или неверная градуировка", "күн сайын бірдей: ағу, булану не қате өлшем кестесі"),
     once: t("one or two days make most of it", "почти всё — за один-два дня", "негізінен бір-екі күннен"),
     unclear: t("no clear pattern", "без ясной закономерности", "айқын заңдылық жоқ"),
   })[of];
