@@ -1,4 +1,4 @@
-use expect_test::{Expect, expect};
+use expect_test::{Expect, expect, expect_file};
 use model::{ReadingRefused, SiteId};
 use serde_json::Value;
 
@@ -163,4 +163,31 @@ fn a_corrected_day_replaces_the_day_and_the_books_add_the_tanks_of_a_product() {
     .assert_eq(&days.join("\n"));
     assert_eq!((&stock["sales_are_known"], &stock["days"][3]["month_ml"]), (&true.into(), &(-130_000).into()));
     assert_eq!(shown["tank_details"][0]["days"][0]["score_e2"], 10_000);
+}
+
+/// The page's own tests read this file: what the server writes is what the page understands.
+#[test]
+fn the_page_is_tested_with_what_the_server_writes() {
+    let shown = after(|world| {
+        let mut items = vec![world.register("S-1", "1"), world.register("S-1", "2")];
+        for ago in (1..=8).rev() {
+            items.extend([world.tank_day("1", ago, 1, 1_000, 3), world.tank_day("2", ago, 1, 500, 40)]);
+        }
+        let over = [
+            DELIVERY,
+            LOSS,
+            r#"{"water_ingress":{"before_dmm":120,"after_dmm":465}}"#,
+            r#"{"unit_slip":{"column":"volume15","ratio_e3":264}}"#,
+            r#"{"clock_wrong":{"offset_s":-240}}"#,
+        ];
+        items.extend(over.map(|kind| world.tank_event("1", (1, 2), false, kind)));
+        items.push(world.withdrawn("1", (2, 3), CORRECTED));
+        items.extend([LEAK, LOW, SILENCE, CORRECTED].map(|kind| world.tank_event("2", (1, 1), true, kind)));
+        items.extend([world.status("S-1", true), world.aside("S-1", "3", ReadingRefused::NoVolume)]);
+        world.pass_minutes(30);
+        items.extend([world.level("S-1", "1", 9_000), world.level("S-1", "2", 5_000)]);
+        items
+    });
+    let text = serde_json::to_string_pretty(&shown).expect("JSON") + "\n";
+    expect_file!["../../../web/src/live/site.example.json"].assert_eq(&text);
 }
