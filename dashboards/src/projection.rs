@@ -15,6 +15,7 @@ mod network;
 mod recency;
 mod shared;
 mod sites;
+mod stations;
 mod tanks;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,7 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use model::{
     CardToken, CardView, Code, Decision, DriverId, Fact, Fence, Languages, LedgerBody, LedgerRecord, MICROS_PER_MINUTE,
-    Outcome, PartitionId, ProductCode, SiteId, SoldItem, StationEvent, StationRecord, TankLevel, TerminalId,
-    TimestampUs, TransactionKind, VehicleId,
+    Outcome, PartitionId, ProductCode, SiteId, SoldItem, TerminalId, TimestampUs, TransactionKind, VehicleId,
 };
 
 pub(crate) use cards::{Card, Cards};
@@ -40,7 +40,7 @@ use network::HoldFigures;
 pub(crate) use network::{Figures, Network, Point};
 use shared::Shared;
 pub(crate) use sites::Sites;
-pub(crate) use tanks::{Tank, Tanks};
+pub(crate) use tanks::{ProductStock, Tank, Tanks, wet_stock};
 
 use crate::{Feed, Part};
 
@@ -141,6 +141,7 @@ impl Projection {
         if self.caught_up && second != self.judged_second {
             self.judged_second = second;
             changed |= self.tanks.judge_silence(now_us, self.stale_after_us, version);
+            changed |= self.tanks.look_ahead(version);
         }
         if changed {
             self.version = version;
@@ -396,48 +397,6 @@ impl Projection {
         let ml = i64::try_from(ml).unwrap_or(i64::MAX);
         let today = &mut self.figures.sold_ml_today;
         *today = if back { today.saturating_sub(ml) } else { today.saturating_add(ml) };
-    }
-
-    fn apply_station(&mut self, partition: PartitionId, offset: i64, record: StationRecord) {
-        let cursor = self.station_events.entry(partition).or_default();
-        if !cursor.advance(offset) {
-            return;
-        }
-        if matches!(record.event, StationEvent::Takeover { .. }) {
-            cursor.fence.takeover(offset);
-        } else if cursor.fence.admits(record.epoch) {
-            match record.event {
-                // Registrations and tank events have no place on the page yet.
-                StationEvent::Takeover { .. }
-                | StationEvent::Registered { .. }
-                | StationEvent::Tank(_)
-                | StationEvent::Aside { .. }
-                | StationEvent::Drawn(_)
-                | StationEvent::Ticket { .. }
-                | StationEvent::Day(_) => {}
-                StationEvent::Level(level) => self.apply_level(level),
-                StationEvent::Status { status, .. } => {
-                    self.figures.live.events += u64::from(self.caught_up);
-                    self.sites.apply_status(&status);
-                }
-                StationEvent::Minute(minute) => self.sites.apply_minute(minute),
-            }
-        }
-    }
-
-    fn apply_level(&mut self, level: TankLevel) {
-        self.figures.totals.readings += 1;
-        self.figures.live.readings += u64::from(self.caught_up);
-        self.figures.live.events += u64::from(self.caught_up);
-        self.version += 1;
-        match self.sites.tank(&level.site, &level.tank, &self.tanks) {
-            Some(place) => self.tanks.apply(place, level, self.version),
-            None => {
-                let site = level.site.clone();
-                let place = self.tanks.add(level, self.version);
-                self.sites.add_tank(&site, place);
-            }
-        }
     }
 
     pub(crate) fn version(&self) -> u64 {

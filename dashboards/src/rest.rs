@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::history::{HistoryError, Range, Step};
-use crate::projection::Line;
+use crate::projection::{Line, Tank};
 use crate::server::App;
 use crate::view::{CardLine, ContractLine, DecisionLine, NetworkHoldLine, TankLine, decision_line, tank_line};
 
@@ -271,6 +271,8 @@ pub(crate) async fn holds(State(app): State<Arc<App>>, asked: Asked<HoldsAsked>)
 #[derive(Deserialize)]
 pub(crate) struct TanksAsked {
     site: Option<String>,
+    /// `false`: only those that nobody registered.
+    registered: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -281,13 +283,13 @@ struct TankList<'a> {
 pub(crate) async fn tanks(State(app): State<Arc<App>>, asked: Asked<TanksAsked>) -> Answer {
     let Query(asked) = asked?;
     let projection = app.hub.read();
+    let wanted = |tank: &&Tank| asked.registered.is_none_or(|registered| tank.setup.is_some() == registered);
     let tanks = match optional(asked.site.as_deref(), SiteId::new)? {
-        None => projection.tanks().all().iter().map(tank_line).collect(),
-        Some(site) => projection
-            .sites()
-            .get(&site)
-            .map(|site| site.tanks.iter().map(|&place| tank_line(projection.tanks().at(place))).collect())
-            .unwrap_or_default(),
+        None => projection.tanks().all().iter().filter(wanted).map(tank_line).collect(),
+        Some(site) => {
+            let places = projection.sites().get(&site).map_or(&[][..], |site| &site.tanks);
+            places.iter().map(|&place| projection.tanks().at(place)).filter(wanted).map(tank_line).collect()
+        }
     };
     found(&TankList { tanks })
 }

@@ -12,6 +12,8 @@ use model::{
 
 use crate::Feed;
 
+mod tanks;
+
 /// Price of a litre in minor units.
 const LITRE_MINOR: i64 = 50;
 const DAILY_LITRES: u32 = 100;

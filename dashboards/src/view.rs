@@ -6,17 +6,20 @@
 use model::{CardState, Code, ContractId, Languages, RiskFinding, SiteId, TransactionKind, Verdict};
 use serde::Serialize;
 
-use crate::projection::{Card, Contract, Line, Network, Point, Projection, Tank};
+use crate::projection::{Card, Contract, Line, Network, Point, Projection, Tank, wet_stock};
 use limits::{LimitLine, Place};
 use money::{BlockLine, TopUpLine};
 
 pub(crate) use holds::NetworkHoldLine;
 use holds::{HoldLine, hold_line};
+use tanks::{TankDetail, WetStockLine, tank_detail, wet_stock_line};
+pub(crate) use tanks::{TankLine, tank_line};
 
 mod forecast;
 mod holds;
 mod limits;
 mod money;
+mod tanks;
 
 /// Decisions in a snapshot, and at most in a delta.
 pub(crate) const DECISIONS_SHOWN_MAX: usize = 100;
@@ -128,27 +131,6 @@ pub(crate) struct ContractDetail<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct TankLine<'a> {
-    site: &'a str,
-    tank: &'a str,
-    product: &'a str,
-    measured_at_us: i64,
-    received_at_us: i64,
-    volume_ml: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    capacity_ml: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    height_mm: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    water_mm: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature_dc: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trend_ml_h: Option<i64>,
-    stale: bool,
-}
-
-#[derive(Serialize)]
 pub(crate) struct NetworkLine<'a> {
     #[serde(flatten)]
     network: &'a Network,
@@ -187,6 +169,8 @@ pub(crate) struct SiteLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     online_since_us: Option<i64>,
     tanks: Vec<TankLine<'a>>,
+    tank_details: Vec<TankDetail<'a>>,
+    wet_stock: Vec<WetStockLine>,
     products: Vec<ProductLine<'a>>,
     decisions: Vec<DecisionLine<'a>>,
 }
@@ -225,24 +209,6 @@ pub(crate) fn decision_line(line: &Line) -> DecisionLine<'_> {
         binding: line.answer.binding.as_ref().map(|limit| limits::of_card(limit, &line.card, None)),
         risk: &line.answer.risk,
         replayed: line.answer.replayed,
-    }
-}
-
-pub(crate) fn tank_line(tank: &Tank) -> TankLine<'_> {
-    let level = &tank.level;
-    TankLine {
-        site: level.site.as_str(),
-        tank: level.tank.as_str(),
-        product: level.product.as_str(),
-        measured_at_us: level.measured_at_us.get(),
-        received_at_us: level.received_at_us.get(),
-        volume_ml: level.volume_ml.get(),
-        capacity_ml: level.capacity_ml.map(|volume| volume.get()),
-        height_mm: level.height().map(|height| height.0 / 10),
-        water_mm: level.water().map(|height| height.0 / 10),
-        temperature_dc: level.temperature().map(|temperature| temperature.0 / 10),
-        trend_ml_h: tank.trend_ml_h(),
-        stale: tank.stale,
     }
 }
 
@@ -385,11 +351,14 @@ impl Projection {
             consumed_ml: minutes.values().fold(0, |sum, minute| sum.saturating_add(minute.consumed_ml)),
         });
         let status = site.and_then(|site| site.status);
+        let tanks: Vec<&Tank> = site.iter().flat_map(|site| &site.tanks).map(|&place| self.tanks().at(place)).collect();
         Some(SiteLine {
             site: id.as_str(),
             online: status.map(|(online, _)| online),
             online_since_us: status.map(|(_, at)| at.get()),
-            tanks: site.iter().flat_map(|site| &site.tanks).map(|&place| tank_line(self.tanks().at(place))).collect(),
+            tanks: tanks.iter().copied().map(tank_line).collect(),
+            tank_details: tanks.iter().copied().map(tank_detail).collect(),
+            wet_stock: wet_stock(tanks.into_iter()).iter().map(wet_stock_line).collect(),
             products: products.collect(),
             decisions,
         })

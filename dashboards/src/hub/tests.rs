@@ -175,7 +175,15 @@ proptest! {
                 Step::Block(card) => scene.hub.apply([scene.world.block(&format!("K-{card}"))]),
                 Step::Level(tank, litres) => {
                     scene.world.pass_minutes(1);
-                    scene.hub.apply([scene.world.level("S-1", &tank.to_string(), litres.into())]);
+                    let low = r#"{"level_alarm":{"level":"low","volume_ml":1}}"#;
+                    let identity = (u32::from(litres) % 3, u32::from(litres));
+                    let items = [
+                        scene.world.level("S-1", &tank.to_string(), litres.into()),
+                        scene.world.register("S-1", &(tank / 2).to_string()),
+                        scene.world.tank_event(&tank.to_string(), identity, litres % 2 == 0, low),
+                        scene.world.aside("S-1", &(tank + 1).to_string(), model::ReadingRefused::NoVolume),
+                    ];
+                    scene.hub.apply(items);
                 }
                 Step::Day => scene.world.pass_minutes(24 * 60),
                 Step::CaughtUp => scene.hub.apply([Feed::CaughtUp]),

@@ -41,7 +41,7 @@ impl Sites {
 
     /// The place of a tank, if it is known.
     pub(crate) fn tank(&self, id: &SiteId, tank: &TankId, tanks: &Tanks) -> Option<u32> {
-        self.get(id)?.tanks.iter().copied().find(|&place| tanks.at(place).level.tank == *tank)
+        self.get(id)?.tanks.iter().copied().find(|&place| tanks.at(place).id == *tank)
     }
 
     pub(crate) fn add_tank(&mut self, id: &SiteId, place: u32) {

@@ -1,13 +1,26 @@
-//! All tanks: the current level, where it is heading, and whether its gauge has fallen silent.
+//! All tanks: their registration and level, where it is heading, whether the gauge has fallen silent, what was found out.
 //!
-//! In: accepted readings. Out: tanks, latest change first. A late reading is history and does not move the level.
+//! In: registrations, accepted readings, readings set aside, events and days. Out: tanks, latest change first. A late reading
+//! is history and does not move the level. A tank is listed once anything at all is heard of it.
 //!
 //! Silence is judged by two clocks, since a simulated network runs at its own speed: by event time against the newest
 //! readings of the network (the gauge is behind the others), and by arrival (nobody sends any more).
 
+mod found;
+mod stock;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
-use model::{MICROS_PER_MINUTE, MICROS_PER_SECOND, TankLevel, TimestampUs};
+use model::{
+    MICROS_PER_MINUTE, MICROS_PER_SECOND, Millilitres, ProductCode, Reading, ReadingRefused, SiteId, TankDay,
+    TankEvent, TankId, TankLevel, TankSetup, TimestampUs,
+};
+use pipeline::tanks::forecast::{Forecast, forecast};
+
+use found::{Days, Events};
+pub(crate) use stock::{ProductStock, wet_stock};
 
 use super::recency::{Links, List};
 
@@ -21,6 +34,8 @@ const TREND_SPAN_US_MIN: i64 = 5 * MICROS_PER_MINUTE;
 const INTERVAL_US_UNKNOWN: i64 = 5 * MICROS_PER_MINUTE;
 /// A tank is stale after this many of its usual intervals.
 const STALE_INTERVALS: i64 = 3;
+/// A forecast is made anew when the level is older than that one's by so much, or differs by a hundredth of the capacity.
+const FORECAST_AGE_US: i64 = 10 * MICROS_PER_MINUTE;
 
 /// The usual time between two readings: a moving average that one long silence hardly moves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,11 +54,32 @@ impl Interval {
     }
 }
 
+/// Readings that gave no level.
+#[derive(Debug)]
+pub(crate) struct Asides {
+    pub(crate) count: u64,
+    /// Why the last of them gave none, when it came, and as it was sent.
+    pub(crate) because: ReadingRefused,
+    pub(crate) received_at: TimestampUs,
+    pub(crate) reading: Box<Reading>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Tank {
-    pub(crate) level: TankLevel,
+    pub(crate) site: SiteId,
+    pub(crate) id: TankId,
+    pub(crate) level: Option<TankLevel>,
+    /// Without its charts. Absent: nobody registered the tank.
+    pub(crate) setup: Option<Box<TankSetup>>,
+    pub(crate) asides: Option<Asides>,
+    pub(crate) events: Events,
+    pub(crate) days: Days,
+    pub(crate) forecast: Option<Forecast>,
     pub(crate) stale: bool,
     pub(crate) version: u64,
+    /// One more for each change of registration, events or days: what a line does not carry.
+    pub(crate) revision: u32,
+    forecast_is_due: bool,
     measured_every: Interval,
     arrives_every: Interval,
     /// Measured at and ml, oldest first, spread over the last hour.
@@ -51,53 +87,107 @@ pub(crate) struct Tank {
 }
 
 impl Tank {
-    fn new(level: TankLevel) -> Self {
-        let mut tank = Self {
-            level,
+    fn new(site: SiteId, id: TankId, version: u64) -> Self {
+        Self {
+            site,
+            id,
+            level: None,
+            setup: None,
+            asides: None,
+            events: Events::default(),
+            days: Days::default(),
+            forecast: None,
             stale: false,
-            version: 0,
+            version,
+            revision: 0,
+            forecast_is_due: false,
             measured_every: Interval::default(),
             arrives_every: Interval::default(),
             hour: VecDeque::new(),
-        };
-        tank.note_level();
-        tank
+        }
     }
 
     fn apply(&mut self, level: TankLevel) {
-        self.measured_every.learn(level.measured_at_us.get() - self.level.measured_at_us.get());
-        self.arrives_every.learn(level.received_at_us.get() - self.level.received_at_us.get());
-        self.level = level;
-        self.note_level();
+        if let Some(before) = &self.level {
+            self.measured_every.learn(level.measured_at_us.get() - before.measured_at_us.get());
+            self.arrives_every.learn(level.received_at_us.get() - before.received_at_us.get());
+        }
+        self.note_level(&level);
+        self.forecast_is_due |= self.has_outgrown_its_forecast(&level);
+        self.level = Some(level);
     }
 
-    fn note_level(&mut self) {
-        let now = self.level.measured_at_us.get();
+    /// As registered, else as the last reading says.
+    pub(crate) fn product(&self) -> Option<&ProductCode> {
+        let registered = self.setup.as_ref().map(|setup| &setup.product);
+        let measured = || self.level.as_ref().map(|level| &level.product);
+        let sent = || self.asides.as_ref().map(|asides| &asides.reading.product);
+        let found = || self.days.oldest_first().next_back().map(|day| &day.product);
+        registered.or_else(measured).or_else(sent).or_else(found)
+    }
+
+    pub(crate) fn capacity(&self) -> Option<Millilitres> {
+        let registered = self.setup.as_ref().map(|setup| setup.capacity_ml);
+        registered.or_else(|| self.level.as_ref()?.capacity_ml)
+    }
+
+    /// The gauge says so, or the fuel that comes in.
+    pub(crate) fn is_delivering(&self) -> bool {
+        let told = self.level.as_ref().is_some_and(|level| level.status & Reading::DELIVERY != 0);
+        told || self.events.a_delivery_is_open()
+    }
+
+    /// How far the tank's own time has come.
+    pub(crate) fn now(&self) -> TimestampUs {
+        self.level.as_ref().map(|level| level.measured_at_us).unwrap_or_default()
+    }
+
+    fn has_outgrown_its_forecast(&self, level: &TankLevel) -> bool {
+        let Some(setup) = &self.setup else { return false };
+        self.forecast.is_none_or(|made| {
+            level.measured_at_us.get() - made.measured_at_us.get() >= FORECAST_AGE_US
+                || level.volume_ml.get().abs_diff(made.level_ml.get()) > setup.capacity_ml.get() / 100
+        })
+    }
+
+    /// True when the forecast changed.
+    fn look_ahead(&mut self) -> bool {
+        self.forecast_is_due = false;
+        let (Some(setup), Some(level)) = (&self.setup, &self.level) else { return false };
+        let made = forecast(setup, level.measured_at_us, level.volume_ml, &self.days.consumption());
+        let changed = made != self.forecast;
+        self.forecast = made;
+        changed
+    }
+
+    fn note_level(&mut self, level: &TankLevel) {
+        let now = level.measured_at_us.get();
         while self.hour.front().is_some_and(|&(at, _)| at < now - TREND_US) {
             self.hour.pop_front();
         }
         if self.hour.back().is_none_or(|&(at, _)| now - at >= TREND_STEP_US) {
-            self.hour.push_back((now, self.level.volume_ml.get()));
+            self.hour.push_back((now, level.volume_ml.get()));
         }
     }
 
     /// Change of volume in ml an hour over the last hour; absent while less than five minutes are known.
     pub(crate) fn trend_ml_h(&self) -> Option<i64> {
-        let &(from, volume) = self.hour.front()?;
-        let span = self.level.measured_at_us.get() - from;
+        let (level, &(from, volume)) = (self.level.as_ref()?, self.hour.front()?);
+        let span = level.measured_at_us.get() - from;
         if span < TREND_SPAN_US_MIN {
             return None;
         }
-        let change = i128::from(self.level.volume_ml.get()) - i128::from(volume);
+        let change = i128::from(level.volume_ml.get()) - i128::from(volume);
         i64::try_from(change * i128::from(60 * MICROS_PER_MINUTE) / i128::from(span)).ok()
     }
 
     fn is_stale(&self, network_us: i64, now_us: i64, stale_after_us: i64) -> bool {
+        let Some(level) = &self.level else { return false };
         let silent = |since: TimestampUs, clock: i64, usual: Interval| {
             clock - since.get() > stale_after_us.max(STALE_INTERVALS.saturating_mul(usual.usual_us()))
         };
-        silent(self.level.measured_at_us, network_us, self.measured_every)
-            || silent(self.level.received_at_us, now_us, self.arrives_every)
+        silent(level.measured_at_us, network_us, self.measured_every)
+            || silent(level.received_at_us, now_us, self.arrives_every)
     }
 }
 
@@ -109,10 +199,10 @@ pub(crate) struct Tanks {
 }
 
 impl Tanks {
-    /// Adds a tank that shows `level`, and returns its place.
-    pub(crate) fn add(&mut self, level: TankLevel, version: u64) -> u32 {
+    /// Adds a tank of which nothing is known yet, and returns its place.
+    pub(crate) fn add(&mut self, site: SiteId, id: TankId, version: u64) -> u32 {
         let place = u32::try_from(self.tanks.len()).unwrap_or(u32::MAX);
-        self.tanks.push(Tank { version, ..Tank::new(level) });
+        self.tanks.push(Tank::new(site, id, version));
         self.links.add(&mut self.list);
         place
     }
@@ -120,11 +210,63 @@ impl Tanks {
     /// The tank at `place` shows `level`, unless that is older than what it shows.
     pub(crate) fn apply(&mut self, place: u32, level: TankLevel, version: u64) {
         let tank = &mut self.tanks[place as usize];
-        if level.late || level.measured_at_us < tank.level.measured_at_us {
+        if tank.level.as_ref().is_some_and(|shown| level.late || level.measured_at_us < shown.measured_at_us) {
             return;
         }
         tank.apply(level);
         self.touch(place, version);
+    }
+
+    pub(crate) fn register(&mut self, place: u32, mut setup: Box<TankSetup>, version: u64) {
+        setup.charts = Vec::new();
+        let tank = &mut self.tanks[place as usize];
+        tank.setup = Some(setup);
+        tank.forecast_is_due = true;
+        tank.revision += 1;
+        self.touch(place, version);
+    }
+
+    pub(crate) fn found(&mut self, place: u32, event: TankEvent, version: u64) {
+        let tank = &mut self.tanks[place as usize];
+        if tank.events.apply(event) {
+            tank.revision += 1;
+            self.touch(place, version);
+        }
+    }
+
+    pub(crate) fn day(&mut self, place: u32, day: TankDay, version: u64) {
+        let tank = &mut self.tanks[place as usize];
+        if tank.days.apply(day) {
+            tank.forecast_is_due = true;
+            tank.revision += 1;
+            self.touch(place, version);
+        }
+    }
+
+    pub(crate) fn set_aside(
+        &mut self,
+        place: u32,
+        because: ReadingRefused,
+        received_at: TimestampUs,
+        reading: Box<Reading>,
+        version: u64,
+    ) {
+        let tank = &mut self.tanks[place as usize];
+        let count = tank.asides.as_ref().map_or(0, |asides| asides.count) + 1;
+        tank.asides = Some(Asides { count, because, received_at, reading });
+        self.touch(place, version);
+    }
+
+    /// Makes the forecasts that are due; those that differ have changed at `version`. True if any did.
+    pub(crate) fn look_ahead(&mut self, version: u64) -> bool {
+        let mut changed = false;
+        for place in 0..self.tanks.len() {
+            if self.tanks[place].forecast_is_due && self.tanks[place].look_ahead() {
+                self.touch(u32::try_from(place).unwrap_or(u32::MAX), version);
+                changed = true;
+            }
+        }
+        changed
     }
 
     /// Judges every tank anew at `now_us`; those that fell silent or came back have changed at `version`. True if any did.
@@ -145,7 +287,8 @@ impl Tanks {
     /// How far the network's event time has come. Not the very newest reading: one gauge with a wrong clock must not make
     /// all others look silent.
     fn network_us(&self) -> i64 {
-        let mut times: Vec<i64> = self.tanks.iter().map(|tank| tank.level.measured_at_us.get()).collect();
+        let mut times: Vec<i64> =
+            self.tanks.iter().filter_map(|tank| Some(tank.level.as_ref()?.measured_at_us.get())).collect();
         let from_top = match times.len() {
             0 => return 0,
             1 | 2 => 0,
@@ -173,103 +316,5 @@ impl Tanks {
     fn touch(&mut self, place: u32, version: u64) {
         self.links.touch(&mut self.list, place);
         self.tanks[place as usize].version = version;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::{Expect, expect};
-    use model::{Millilitres, Origin, OriginTopic, PartitionId, ProductCode, Reading, SiteId, TankId};
-
-    fn level(tank: usize, minute: i64, litres: u32, received_s: i64) -> TankLevel {
-        let origin = Origin { topic: OriginTopic::Readings, partition: PartitionId(0), offset: 0 };
-        let ids = (SiteId::new("S-1").expect("a site"), TankId::new(&tank.to_string()).expect("a tank"));
-        let product = ProductCode::new("DIESEL").expect("a product");
-        let reading = Reading::new(ids.0, ids.1, product, TimestampUs::from_micros(minute * MICROS_PER_MINUTE));
-        let received_at = TimestampUs::from_micros(received_s * MICROS_PER_SECOND);
-        TankLevel::as_sent(origin, received_at, &reading, Millilitres::from_litres(litres))
-    }
-
-    /// One tank; each word is `minute:litres`.
-    fn check(readings: &str, trend: &Expect) {
-        let mut tanks = Tanks::default();
-        for reading in readings.split_whitespace() {
-            let (minute, litres) = reading.split_once(':').expect("minute:litres");
-            let level = level(0, minute.parse().expect("minutes"), litres.parse().expect("litres"), 0);
-            if tanks.all().is_empty() {
-                tanks.add(level, 1);
-            } else {
-                tanks.apply(0, level, 1);
-            }
-        }
-        let tank = tanks.at(0);
-        trend.assert_eq(&format!("{} L, {:?} ml/h", tank.level.volume_ml.get() / 1000, tank.trend_ml_h()));
-    }
-
-    #[test]
-    fn the_trend_is_the_change_over_the_last_hour() {
-        check("0:9000", &expect!["9000 L, None ml/h"]);
-        check("0:9000 4:8990", &expect!["8990 L, None ml/h"]);
-        check("0:9000 10:8990", &expect!["8990 L, Some(-60000) ml/h"]);
-        check("0:20000 50:9000 80:8500 110:8000", &expect!["8000 L, Some(-1000000) ml/h"]);
-    }
-
-    #[test]
-    fn an_older_reading_does_not_move_the_level() {
-        check("10:9000 9:9500", &expect!["9000 L, None ml/h"]);
-    }
-
-    fn stale(tanks: &Tanks) -> Vec<usize> {
-        tanks.all().iter().enumerate().filter(|(_, tank)| tank.stale).map(|(place, _)| place).collect()
-    }
-
-    const STALE_AFTER_US: i64 = 30 * MICROS_PER_SECOND;
-
-    /// 40 tanks that read every minute and arrive every second, until `minute`; the first `silent` tanks stop at minute 10.
-    fn network(silent: usize, minute: i64) -> Tanks {
-        let mut tanks = Tanks::default();
-        for tank in 0..40 {
-            tanks.add(level(tank, 0, 1000, 0), 1);
-        }
-        for at in 1..=minute {
-            for tank in 0..40 {
-                if at <= 10 || tank >= silent {
-                    tanks.apply(u32::try_from(tank).expect("small"), level(tank, at, 1000, at), 1);
-                }
-            }
-        }
-        tanks
-    }
-
-    #[test]
-    fn a_gauge_that_falls_behind_the_network_is_stale() {
-        let mut tanks = network(2, 13);
-        tanks.judge_silence(13 * MICROS_PER_SECOND, STALE_AFTER_US, 2);
-        assert_eq!(stale(&tanks), [0_usize; 0]);
-        let mut tanks = network(2, 14);
-        assert!(tanks.judge_silence(14 * MICROS_PER_SECOND, STALE_AFTER_US, 2));
-        assert_eq!(stale(&tanks), [0, 1]);
-        assert_eq!(tanks.changed_since(1).count(), 2);
-        tanks.apply(0, level(0, 14, 1000, 14), 3);
-        assert!(tanks.judge_silence(14 * MICROS_PER_SECOND, STALE_AFTER_US, 4));
-        assert_eq!(stale(&tanks), [1]);
-    }
-
-    #[test]
-    fn when_nothing_arrives_any_more_all_gauges_are_stale() {
-        let mut tanks = network(0, 20);
-        tanks.judge_silence(50 * MICROS_PER_SECOND, STALE_AFTER_US, 2);
-        assert_eq!(stale(&tanks), [0_usize; 0]);
-        tanks.judge_silence(51 * MICROS_PER_SECOND, STALE_AFTER_US, 3);
-        assert_eq!(stale(&tanks).len(), 40);
-    }
-
-    #[test]
-    fn one_gauge_with_a_wrong_clock_does_not_make_the_others_stale() {
-        let mut tanks = network(0, 20);
-        tanks.apply(7, level(7, 1_000_000, 1000, 20), 2);
-        tanks.judge_silence(21 * MICROS_PER_SECOND, STALE_AFTER_US, 3);
-        assert_eq!(stale(&tanks), [0_usize; 0]);
     }
 }

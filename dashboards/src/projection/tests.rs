@@ -354,7 +354,7 @@ fn a_site_shows_its_tanks_its_connection_and_its_last_hour() {
     items.extend([world.minute("S-1", 1, 5), world.status("S-1", false)]);
     items.into_iter().for_each(|item| projection.apply(item));
     let line = |site| serde_json::to_string(&projection.site_line(&SiteId::new(site).expect("a site"))).expect("JSON");
-    expect![[r#"{"site":"S-1","online":false,"online_since_us":1740000060000000,"tanks":[{"site":"S-1","tank":"1","product":"DIESEL","measured_at_us":1740000000000000,"received_at_us":1740000000000000,"volume_ml":9000000,"capacity_ml":30000000,"stale":false}],"products":[{"product":"DIESEL","minutes":2,"sales":2,"declines":0,"sold_ml":55000,"consumed_ml":55000}],"decisions":[]}"#]].assert_eq(&line("S-1"));
+    expect![[r#"{"site":"S-1","online":false,"online_since_us":1740000060000000,"tanks":[{"site":"S-1","tank":"1","product":"DIESEL","registered":false,"measured_at_us":1740000000000000,"received_at_us":1740000000000000,"volume_ml":9000000,"capacity_ml":30000000,"stale":false,"revision":0}],"tank_details":[{"tank":"1","events":[],"days":[]}],"wet_stock":[],"products":[{"product":"DIESEL","minutes":2,"sales":2,"declines":0,"sold_ml":55000,"consumed_ml":55000}],"decisions":[]}"#]].assert_eq(&line("S-1"));
     assert_eq!(line("S-9"), "null");
 }
 

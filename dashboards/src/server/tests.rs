@@ -268,7 +268,7 @@ async fn the_api_answers_what_is_known_and_says_what_is_wrong() {
     let items =
         vec![running.world.sale("K-1", 60), running.world.sale("K-1", 60), running.world.level("S-1", "3", 9_000)];
     running.tell(items).await;
-    let preauth = vec![running.world.preauth("K-1", 20, "0-77")];
+    let preauth = vec![running.world.preauth("K-1", 20, "0-77"), running.world.register("S-1", "4")];
     running.tell(preauth).await;
     running.get_until("/api/v1/tanks?site=S-1", r#""volume_ml":9000000"#).await;
     // Totals follow with the next tick.
@@ -299,7 +299,12 @@ async fn the_api_answers_what_is_known_and_says_what_is_wrong() {
         ("/api/v1/contracts/C-2/forecast", 404, "contract C-2 is not known"),
         ("/api/v1/cards/K-1", 200, r#""contract_name":"Acme""#),
         ("/api/v1/tanks?site=S-2", 200, r#"{"tanks":[]}"#),
+        ("/api/v1/tanks?registered=false", 200, r#"{"tanks":[{"site":"S-1","tank":"3""#),
+        ("/api/v1/tanks?registered=true&site=S-1", 200, r#"{"tanks":[{"site":"S-1","tank":"4""#),
+        ("/api/v1/tanks?registered=true&site=S-2", 200, r#"{"tanks":[]}"#),
+        ("/api/v1/tanks?registered=perhaps", 400, "error"),
         ("/api/v1/sites/S-1", 200, r#""tank":"3""#),
+        ("/api/v1/sites/S-1", 200, r#""tank_details":[{"tank":"3","events":[],"days":[]},{"tank":"4","setup":{"#),
         ("/api/v1/contracts/C-2", 404, r#"{"error":"contract C-2 is not known"}"#),
         ("/api/v1/cards/K-2", 404, "error"),
         ("/api/v1/sites/S-2", 404, "error"),

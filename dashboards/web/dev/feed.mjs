@@ -10,6 +10,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { parseArgs } from "node:util";
 import { WebSocketServer } from "ws";
+import { invented, levels, siteAnswer } from "./tanks.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -110,7 +111,7 @@ for (let site = 1; !empty && site <= Number(options.sites); site += 1) {
     const volume = random() < 0.06 ? between(0, capacity * 0.12) : between(capacity * 0.2, capacity * 0.95);
     const line = { site: name, tank: String(tank), product: PRODUCTS[(tank - 1) % PRODUCTS.length].code, measured_at_us: nowUs(), received_at_us: nowUs(), volume_ml: volume, capacity_ml: capacity, height_mm: Math.round((volume / capacity) * 2400), water_mm: random() < 0.12 ? between(8, 60) : 0, temperature_dc: between(-40, 190), trend_ml_h: -between(0, 900_000), stale: false };
     if (random() < 0.025) Object.assign(line, { stale: true, measured_at_us: networkUs() - between(1, 9) * 3_600_000_000 });
-    tanks.set(`${name}/${tank}`, touch({ line }));
+    tanks.set(`${name}/${tank}`, touch(invented({ line }, { site, tank, random, nowUs: networkUs() })));
   }
 }
 
@@ -195,12 +196,12 @@ function decide() {
 
 function read(entry) {
   const line = entry.line;
-  if (line.stale) return;
+  if (line.stale || line.silence || line.volume_ml === undefined) return;
   const delivering = line.trend_ml_h > 0;
   if (!delivering && line.volume_ml < line.capacity_ml * 0.1 && random() < 0.02) line.trend_ml_h = 24_000_000;
   if (delivering && line.volume_ml > line.capacity_ml * 0.9) line.trend_ml_h = -between(50_000, 900_000);
   line.volume_ml = Math.max(0, Math.round(line.volume_ml + (line.trend_ml_h * speed) / 1800));
-  Object.assign(line, { height_mm: Math.round((line.volume_ml / line.capacity_ml) * 2400), measured_at_us: networkUs(), received_at_us: nowUs() });
+  Object.assign(line, { delivering: delivering || undefined, height_mm: Math.round((line.volume_ml / line.capacity_ml) * 2400), measured_at_us: networkUs(), received_at_us: nowUs() });
   totals.readings += 1;
   touch(entry);
 }
@@ -292,6 +293,13 @@ const http = createServer((request, response) => {
   }
   if (path === "/api/v1/holds") {
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ open: allHolds().length, holds: allHolds().slice(0, 100) }));
+    return;
+  }
+  const asked = new URL(request.url, "http://host").searchParams;
+  const site = /^\/api\/v1\/sites\/(.+)$/.exec(path)?.[1];
+  const answer = site ? siteAnswer(site, [...tanks.values()].filter((entry) => entry.line.site === site)) : path === "/api/v1/history/tank" ? levels(tanks.get(`${asked.get("site")}/${asked.get("tank")}`), Number(asked.get("from")), Number(asked.get("to"))) : undefined;
+  if (answer) {
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
     return;
   }
   const forecast = /^\/api\/v1\/contracts\/(.+)\/forecast$/.exec(path);

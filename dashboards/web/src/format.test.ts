@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import * as format from "./format";
+import { language } from "./lang.svelte";
 
 /** Spaces that do not break are hard to see in a test; `_` stands for them. */
 const seen = (text: string): string => text.replaceAll(/[\u202f\u00a0]/gu, "_");
@@ -35,6 +36,18 @@ describe("amounts", () => {
 });
 
 describe("times", () => {
+  it("names days in each language, Kazakh without help from the browser", () => {
+    const noonUs = Date.UTC(2026, 10, 23, 12) * 1_000;
+    const days = (["en", "ru", "kk"] as const).map((code) => (language.choose(code), format.day(noonUs)));
+    language.choose("en");
+    expect(days).toEqual(["Mon 23 Nov", expect.stringMatching(/^пн, 23 нояб/u), "дс, 23 қар."]);
+    expect([noonUs + 3_600e6, noonUs + 3 * 86_400e6].map((nowUs) => format.since(noonUs, nowUs))).toEqual([format.clockMinutes(noonUs), format.day(noonUs)]);
+  });
+
+  it("a difference has a sign, and none where it is nothing", () => {
+    expect([1_600, -1_600, -400, 400].map((ml) => seen(format.signedLitres(ml)))).toEqual(["+2_L", "−2_L", "0_L", "0_L"]);
+  });
+
   it("chooses the unit that needs no thousands", () => {
     const text = (us: number): string => seen(format.joined(format.duration(us)));
     expect([850, 3_140, 42_700, 1_240_000, 180_000_000].map(text)).toEqual(["850_µs", "3.1_ms", "43_ms", "1.2_s", "3_min"]);

@@ -59,6 +59,12 @@ const litre = (): string => t("L", "л", "л");
 /** Whole litres, for tanks and sums. */
 export const litres = (ml: number): string => `${count(ml / 1_000)}${UNIT_SPACE}${litre()}`;
 
+/** A difference: what is over has a plus. */
+export const signedLitres = (ml: number): string => (Math.abs(ml) < 500 ? litres(0) : `${ml > 0 ? "+" : ""}${litres(ml)}`);
+
+/** Tenths with one digit after the point, or more. */
+export const tenths = (value: number, digits = 1, signed = false): string => `${signed && value > 0 ? "+" : ""}${number(value / 10, digits > 1 ? digits : 0, digits)}`;
+
 /** A flow: litres an hour, cubic metres where a lorry fills the tank. */
 export const flow = (mlPerHour: number): string =>
   Math.abs(mlPerHour) >= 9_950_000
@@ -106,10 +112,17 @@ export function finePercent(part: number, whole: number): string {
 }
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+/** Few browsers know Kazakh names of days and months. */
+const KAZAKH_DAYS = ["жс", "дс", "сс", "ср", "бс", "жм", "сб"];
+const KAZAKH_MONTHS = ["қаң.", "ақп.", "нау.", "сәу.", "мам.", "мау.", "шіл.", "там.", "қыр.", "қаз.", "қар.", "жел."];
+function kazakhDay(at: Date): string {
+  return `${KAZAKH_DAYS[at.getDay()]}, ${at.getDate()} ${KAZAKH_MONTHS[at.getMonth()]}`;
+}
+
 /** Made when a language is first used. */
 const dayFormats = new Map<string, Intl.DateTimeFormat>();
 function dayFormat(): Intl.DateTimeFormat {
-  const locale = { en: "en-GB", ru: "ru", kk: "kk" }[language.code];
+  const locale = language.code === "ru" ? "ru" : "en-GB";
   let format = dayFormats.get(locale);
   if (!format) {
     format = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short" });
@@ -123,7 +136,12 @@ export const clock = (us: number): string => (us > 0 ? clockFormat.format(us / 1
 /** A day and a time of day, for what is far from now. */
 export const dayAndClock = (us: number): string => (us > 0 ? `${day(us)} ${clockMinutes(us)}` : NONE);
 export const clockMinutes = (us: number): string => (us > 0 ? clockFormat.format(us / 1_000).slice(0, 5) : NONE);
-export const day = (us: number): string => (us > 0 ? dayFormat().format(us / 1_000) : NONE);
+/** A time of day, or the day where that is not near `nowUs`. */
+export const since = (us: number, nowUs: number): string => (Math.abs(nowUs - us) < 20 * 3_600e6 ? clockMinutes(us) : day(us));
+export function day(us: number): string {
+  if (us <= 0) return NONE;
+  return language.code === "kk" ? kazakhDay(new Date(us / 1_000)) : dayFormat().format(us / 1_000);
+}
 
 /** The viewer's distance from UTC at that moment, as in `UTC+05:00`. */
 export function utcOffset(minutesEast: number): string {
@@ -151,8 +169,9 @@ export function lasting(ms: number): string {
   return days(Math.round(seconds / 86_400));
 }
 
-function days(many: number): string {
-  return `${many}${UNIT_SPACE}${t(many === 1 ? "day" : "days", plural(many, ["день", "дня", "дней"]), "күн")}`;
+/** `figure` stands for the number where it is more than that, a range for example. */
+export function days(many: number, figure = String(many)): string {
+  return `${figure}${UNIT_SPACE}${t(many === 1 ? "day" : "days", plural(many, ["день", "дня", "дней"]), "күн")}`;
 }
 
 /** The length of a rolling window: `12 h`, `7 days`. */

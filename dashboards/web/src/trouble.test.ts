@@ -8,7 +8,7 @@ const contract = (id: string, own: number, credit: number, held = 0, last = 0): 
 });
 const tank = (site: string, id: string, part: number, more: Partial<TankLine> = {}): TankLine => ({
   site, tank: id, product: "DIESEL", measured_at_us: 1, received_at_us: 1, volume_ml: part * 10_000_000,
-  capacity_ml: 10_000_000, stale: false, ...more,
+  capacity_ml: 10_000_000, stale: false, registered: true, revision: 0, ...more,
 });
 
 describe("contracts", () => {
@@ -81,6 +81,27 @@ describe("tanks", () => {
     expect(trouble.level(unknown)).toBeNull();
     expect(trouble.isLow(unknown)).toBe(false);
     expect(trouble.level(tank("S", "1", 1.2))).toBe(1);
+  });
+  it("are low where the registration says so, or else below 15 %", () => {
+    expect([0.14, 0.16].map((part) => trouble.isLow(tank("S", "1", part)))).toEqual([true, false]);
+    const thresholds = { low_ml: 3_000_000 };
+    expect([0.29, 0.31].map((part) => trouble.isLow(tank("S", "1", part, { thresholds })))).toEqual([true, false]);
+  });
+  it("are full at their safe fill, or else at 97 %", () => {
+    expect([0.96, 0.98].map((part) => trouble.isFull(tank("S", "1", part)))).toEqual([false, true]);
+    expect([0.84, 0.86].map((part) => trouble.isFull(tank("S", "1", part, { safe_ml: 8_500_000 })))).toEqual([false, true]);
+    expect(trouble.room(tank("S", "1", 0.5, { safe_ml: 8_500_000 }))).toBe(3_500_000);
+    expect(trouble.room(tank("S", "1", 0.9, { safe_ml: 8_500_000 }))).toBe(0);
+  });
+  it("that need someone are found: with alarms, silent, without registration", () => {
+    const since = { since_us: 1, cause: "gauge" as const };
+    const all = [tank("S", "1", 0.5, { alarms: ["water_ingress"] }), tank("S", "2", 0.5, { silence: since }), tank("S", "3", 0.5, { registered: false }), tank("S", "4", 0.5)];
+    const found = (filter: trouble.TankFilter) => trouble.sites(all, filter, "").flatMap((site) => site.tanks.map((each) => each.tank));
+    expect([found("alarm"), found("silent"), found("unregistered")]).toEqual([["1"], ["2"], ["3"]]);
+  });
+  it("of which no level is known are neither low nor full and have no level", () => {
+    const { volume_ml: _, measured_at_us: __, ...unknown } = tank("S", "1", 0.5);
+    expect([trouble.level(unknown), trouble.isLow(unknown), trouble.isFull(unknown), trouble.hoursLeft(unknown)]).toEqual([null, false, false, null]);
   });
   it("a silent gauge has no trend", () => {
     expect(trouble.trend(tank("S", "1", 0.5, { trend_ml_h: -500_000 }))).toBe("falling");

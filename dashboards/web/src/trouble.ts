@@ -7,9 +7,9 @@ const SHORT_PURCHASES = 3;
 /** … or fewer than this for each of its cards. */
 const SHORT_PURCHASES_PER_CARD = 0.1;
 /** Below this part of its capacity a tank is low. */
-export const LOW_BELOW = 0.15;
-/** Above this part of its capacity a tank takes no more: 97 % is the usual safe fill. */
-export const FULL_ABOVE = 0.97;
+const LOW_BELOW = 0.15;
+/** Above this part of its capacity a tank takes no more, where its safe fill is not known. */
+const FULL_ABOVE = 0.97;
 /** Slower changes are evaporation and noise, not a trend. */
 const STEADY_ML_H = 20_000;
 
@@ -82,32 +82,59 @@ export function ordered(lines: Iterable<ContractLine>, order: Order, search: str
   return matching.sort(compare[order]);
 }
 
-/** Filled part, 0 to 1; `null` when the capacity is not known. */
-export function level(tank: TankLine): number | null {
-  if (tank.capacity_ml === undefined || tank.capacity_ml <= 0) return null;
-  return Math.min(1, Math.max(0, tank.volume_ml / tank.capacity_ml));
+/** A volume as a part of the capacity, 0 to 1; `null` when either is not known. */
+export function partOf(tank: TankLine, ml: number | undefined): number | null {
+  if (ml === undefined || tank.capacity_ml === undefined || tank.capacity_ml <= 0) return null;
+  return Math.min(1, Math.max(0, ml / tank.capacity_ml));
 }
 
+/** Filled part. */
+export const level = (tank: TankLine): number | null => partOf(tank, tank.volume_ml);
+
+/** As registered, or else by its part. */
 export function isLow(tank: TankLine): boolean {
   const part = level(tank);
-  return part !== null && part < LOW_BELOW;
+  const low = tank.thresholds?.low_ml;
+  return part !== null && (low === undefined ? part < LOW_BELOW : (tank.volume_ml ?? 0) <= low);
 }
+
+export function isFull(tank: TankLine): boolean {
+  const part = level(tank);
+  return part !== null && (tank.safe_ml === undefined ? part > FULL_ABOVE : (tank.volume_ml ?? 0) > tank.safe_ml);
+}
+
+/** What may still be filled in; to the brim where the safe fill is not known. */
+export function room(tank: TankLine): number | null {
+  const until = tank.safe_ml ?? tank.capacity_ml;
+  return until === undefined || tank.volume_ml === undefined ? null : Math.max(0, until - tank.volume_ml);
+}
+
+/** Its gauge says nothing, by the clock here or by what the station found. */
+export const isSilent = (tank: TankLine): boolean => tank.stale || tank.silence !== undefined;
+export const hasAlarm = (tank: TankLine): boolean => (tank.alarms?.length ?? 0) > 0;
 
 export type Trend = "rising" | "falling" | "steady" | "unknown";
 
 export function trend(tank: TankLine): Trend {
-  if (tank.trend_ml_h === undefined || tank.stale) return "unknown";
+  if (tank.trend_ml_h === undefined || isSilent(tank)) return "unknown";
   if (tank.trend_ml_h > STEADY_ML_H) return "rising";
   return tank.trend_ml_h < -STEADY_ML_H ? "falling" : "steady";
 }
 
 /** Hours until the tank is empty at its present trend; `null` unless it falls. */
 export function hoursLeft(tank: TankLine): number | null {
-  if (trend(tank) !== "falling" || tank.trend_ml_h === undefined) return null;
+  if (trend(tank) !== "falling" || tank.trend_ml_h === undefined || tank.volume_ml === undefined) return null;
   return tank.volume_ml / -tank.trend_ml_h;
 }
 
-export type TankFilter = "all" | "low" | "silent";
+export type TankFilter = "all" | "low" | "alarm" | "silent" | "unregistered";
+export const passes: Record<TankFilter, (tank: TankLine) => boolean> = {
+  all: () => true,
+  low: isLow,
+  alarm: hasAlarm,
+  silent: isSilent,
+  unregistered: (tank) => !tank.registered,
+};
 
 export interface Site {
   site: string;
@@ -118,21 +145,23 @@ export interface Site {
 
 const natural = new Intl.Collator("en", { numeric: true });
 
+/** Tanks of one site in natural order. */
+export const ofSite = (tanks: Iterable<TankLine>): TankLine[] => [...tanks].sort((a, b) => natural.compare(a.tank, b.tank));
+
 /** Tanks by site, both in natural order, only what the filter and the search leave. */
 export function sites(tanks: Iterable<TankLine>, filter: TankFilter, search: string): Site[] {
   const wanted = search.trim().toLowerCase();
   const bySite = new Map<string, Site>();
   for (const tank of tanks) {
-    if (filter === "low" && !isLow(tank)) continue;
-    if (filter === "silent" && !tank.stale) continue;
+    if (!passes[filter](tank)) continue;
     const text = `${tank.site} ${product(tank.product).name} ${tank.product}`.toLowerCase();
     if (wanted !== "" && !text.includes(wanted)) continue;
     let site = bySite.get(tank.site);
     if (!site) bySite.set(tank.site, (site = { site: tank.site, tanks: [], low: 0, silent: 0 }));
     site.tanks.push(tank);
-    if (tank.stale) site.silent += 1;
+    if (isSilent(tank)) site.silent += 1;
     if (isLow(tank)) site.low += 1;
   }
-  for (const site of bySite.values()) site.tanks.sort((a, b) => natural.compare(a.tank, b.tank));
+  for (const site of bySite.values()) site.tanks = ofSite(site.tanks);
   return [...bySite.values()].sort((a, b) => natural.compare(a.site, b.site));
 }

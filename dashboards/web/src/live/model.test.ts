@@ -86,7 +86,7 @@ describe("changes", () => {
   it("replace a tank by its site and number", () => {
     const model = new Model();
     model.apply(snapshot([]));
-    const tank = { site: "S", tank: "1", product: "D", measured_at_us: 1, received_at_us: 1, volume_ml: 5, stale: false };
+    const tank = { site: "S", tank: "1", product: "D", measured_at_us: 1, received_at_us: 1, volume_ml: 5, stale: false, registered: false, revision: 0 };
     model.apply({ type: "delta", token: "t", seq: 1, changes: { tanks: [tank] } });
     model.apply({ type: "delta", token: "t", seq: 2, changes: { tanks: [{ ...tank, volume_ml: 4 }] } });
     expect([...model.tanks.values()].map((each) => each.volume_ml)).toEqual([4]);

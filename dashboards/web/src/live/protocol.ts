@@ -240,19 +240,55 @@ export interface ContractDetail {
   decisions: DecisionLine[];
 }
 
+export type AlarmName = "low_low" | "low" | "high" | "high_high" | "water_ingress" | "suspected_leak" | "unexplained_loss" | "unit_slip" | "clock_wrong";
+export type SilenceCause = "controller_offline" | "site" | "gauge" | "invalid_readings" | "unknown";
+export type ReadingRefused = "repeat" | "invalid_height" | "no_volume" | "impossible" | "ambiguous" | "unit_slip" | "too_old" | "too_many_tanks";
+
+/** One time of ten it comes before `p10`, as likely before as after `p50`; absent beyond a year. */
+export interface MomentSpan {
+  p10?: number;
+  p50?: number;
+}
+
+export interface TankForecast {
+  daily_ml: number;
+  low_at_us: MomentSpan;
+  empty_at_us: MomentSpan;
+  order_by_us?: number;
+  order_ml: number;
+}
+
 export interface TankLine {
   site: string;
   tank: string;
   product: string;
-  measured_at_us: number;
-  received_at_us: number;
-  volume_ml: number;
+  /** False: nobody told what the tank is. Its values are as they were sent. */
+  registered: boolean;
+  /** This and the next two are absent while no level is known. */
+  measured_at_us?: number;
+  received_at_us?: number;
+  volume_ml?: number;
   capacity_ml?: number;
+  /** How far it may be filled. */
+  safe_ml?: number;
   height_mm?: number;
   water_mm?: number;
+  water_ml?: number;
   temperature_dc?: number;
   trend_ml_h?: number;
   stale: boolean;
+  delivering?: boolean;
+  /** As registered; what is absent is not told. */
+  thresholds?: { low_low_ml?: number; low_ml?: number; high_ml?: number; high_high_ml?: number; water_mm?: number };
+  /** What somebody should look at; absent: nothing. */
+  alarms?: AlarmName[];
+  silence?: { since_us: number; cause: SilenceCause };
+  last_delivery?: { began_at_us: number; gross_ml: number };
+  forecast?: TankForecast;
+  /** Readings that gave no level, and why the last of them gave none. */
+  asides?: { count: number; because: ReadingRefused; at_us: number };
+  /** Counts changes of what the line does not carry: events, days, registration. */
+  revision: number;
 }
 
 export interface State {
