@@ -101,7 +101,7 @@ impl World {
         let ((site, tank), origin, at) = (ids(site, tank), self.origin(), self.at);
         let sent = Reading { height_mm: Some(model::Millimetres(1_520)), ..Reading::new(site, tank, product(), at) };
         let received_at_us: TimestampUs = self.at;
-        let event = StationEvent::Aside { origin, received_at_us, because, reading: Box::new(sent) };
+        let event = StationEvent::Aside { origin, received_at_us, because, import: None, reading: Box::new(sent) };
         self.station(self.station_epoch, event)
     }
 }
