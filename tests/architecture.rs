@@ -13,8 +13,15 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_parts_know_only_the_model() {
-    let allowed: BTreeMap<&str, &[&str]> =
-        CRATES.iter().map(|name| (*name, if *name == "model" { &[][..] } else { &["model"][..] })).collect();
+    // The dashboards take forecast and books from the pipeline's pure functions.
+    let allowed: BTreeMap<&str, &[&str]> = CRATES
+        .iter()
+        .map(|name| match *name {
+            "model" => (*name, &[][..]),
+            "dashboards" => (*name, &["model", "pipeline"][..]),
+            _ => (*name, &["model"][..]),
+        })
+        .collect();
     for (name, allowed) in allowed {
         let inside: Vec<String> =
             dependencies(name).into_iter().filter(|dependency| CRATES.contains(&dependency.as_str())).collect();
