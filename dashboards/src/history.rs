@@ -160,14 +160,15 @@ WHERE d.day >= toDate(toDateTime(?, 'UTC')) AND d.day <= toDate(toDateTime(?, 'U
     AND (? = '' OR d.site = ?) AND (? = '' OR d.product = ?)
 GROUP BY d.day, d.product ORDER BY t_us, product LIMIT ?";
 
-/// The last believable reading of each step (status bit 4: the height is not to be believed).
+/// The last level of each step.
 const LEVELS: &str = "
 SELECT intDiv(toUnixTimestamp64Micro(r.measured_at), ?) AS step,
     max(toUnixTimestamp64Micro(r.measured_at)) AS t_us, assumeNotNull(argMax(r.volume_ml, r.measured_at)) AS volume_ml,
-    argMax(r.height_mm, r.measured_at) AS height_mm, argMax(r.water_mm, r.measured_at) AS water_mm,
-    argMax(r.temperature_dc, r.measured_at) AS temperature_dc
-FROM readings AS r
-WHERE r.site = ? AND r.tank = ? AND bitAnd(r.status, 4) = 0 AND r.volume_ml IS NOT NULL
+    argMax(intDiv(r.height_dmm, 10), r.measured_at) AS height_mm,
+    argMax(intDiv(r.water_dmm, 10), r.measured_at) AS water_mm,
+    argMax(intDiv(r.temperature_cc, 10), r.measured_at) AS temperature_dc
+FROM tank_levels AS r
+WHERE r.site = ? AND r.tank = ? AND r.refused = '' AND r.volume_ml IS NOT NULL
     AND r.measured_at >= fromUnixTimestamp64Micro(toInt64(?), 'UTC')
     AND r.measured_at < fromUnixTimestamp64Micro(toInt64(?), 'UTC')
 GROUP BY step ORDER BY t_us LIMIT ?";
@@ -198,6 +199,8 @@ SELECT f.partition AS partition, f.offset AS offset, toUnixTimestamp64Micro(f.at
     f.limit_id AS limit_id, f.limit_left AS limit_left, f.period AS limit_window
 FROM ledger_facts AS f
 WHERE f.idem = ? AND f.kind = 'decided' ORDER BY f.replayed, f.recorded_at LIMIT 1";
+
+mod sales;
 
 pub(crate) struct History {
     client: Client,

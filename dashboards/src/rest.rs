@@ -343,6 +343,15 @@ pub(crate) async fn tank_history(State(app): State<Arc<App>>, asked: Asked<Histo
     found(&json!({ "points": app.history.tank(&site, &tank, range).await? }))
 }
 
+/// The sales of a tank beside what it lost.
+pub(crate) async fn tank_sales(State(app): State<Arc<App>>, asked: Asked<HistoryAsked>) -> Answer {
+    let Query(asked) = asked?;
+    let site = required("site", optional(asked.site.as_deref(), SiteId::new)?)?;
+    let tank = required("tank", optional(asked.tank.as_deref(), TankId::new)?)?;
+    let range = asked.range(crate::server::now_us(), HOURS_DEFAULT, LEVEL_DAYS_MAX)?;
+    found(&app.history.sales(&site, &tank, range).await?)
+}
+
 pub(crate) async fn contract_history(State(app): State<Arc<App>>, asked: Asked<HistoryAsked>) -> Answer {
     let Query(asked) = asked?;
     let contract = required("contract", optional(asked.contract.as_deref(), ContractId::new)?)?;

@@ -147,6 +147,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/sites/{site}", get(rest::site))
         .route("/history/consumption", get(rest::consumption))
         .route("/history/tank", get(rest::tank_history))
+        .route("/history/sales", get(rest::tank_sales))
         .route("/history/contract", get(rest::contract_history))
         .fallback(rest::no_such_path)
         .layer(from_fn_with_state(app.clone(), for_our_name_only));

@@ -314,6 +314,7 @@ async fn the_api_answers_what_is_known_and_says_what_is_wrong() {
         ("/api/v1/contracts/a%20b", 400, "only letters"),
         ("/api/v1/decisions?limit=many", 400, "error"),
         ("/api/v1/history/tank?site=S-1", 400, "tank is missing"),
+        ("/api/v1/history/sales?site=S-1&tank=3", 503, "ClickHouse cannot answer"),
         ("/api/v1/history/consumption?from=5&to=4", 400, "from is before to"),
         ("/api/v1/history/consumption?step=year", 400, "error"),
         ("/api/v1/history/consumption?step=day", 503, "ClickHouse cannot answer"),

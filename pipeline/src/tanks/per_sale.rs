@@ -164,7 +164,10 @@ mod tests {
 
     #[test]
     fn the_sale_that_took_more_than_was_counted_is_found() {
-        check_sales(3, &[], expect![[r#"
+        check_sales(
+            3,
+            &[],
+            expect![[r#"
             agrees within 2 L
             agrees within 2 L
             agrees within 2 L
@@ -181,13 +184,17 @@ mod tests {
             agrees within 2 L
             agrees within 2 L
             agrees within 2 L
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn where_no_reading_stands_near_nothing_is_said() {
         let gap: Vec<usize> = (36..76).collect();
-        check_sales(99, &gap, expect![[r#"
+        check_sales(
+            99,
+            &gap,
+            expect![[r#"
             agrees within 2 L
             agrees within 2 L
             agrees within 2 L
@@ -204,7 +211,8 @@ mod tests {
             agrees within 2 L
             agrees within 2 L
             agrees within 2 L
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

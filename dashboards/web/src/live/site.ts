@@ -119,6 +119,25 @@ export interface SiteAnswer {
   decisions: DecisionLine[];
 }
 
+/** `GET /api/v1/history/sales`. */
+export interface TankSales {
+  /** Oldest first. */
+  sales: TankSale[];
+  judged: number;
+  differ: number;
+  /** Positive when more left the tank than the meters counted. */
+  difference_ml: number;
+}
+
+export interface TankSale {
+  t_us: number;
+  id: string;
+  pump?: number;
+  counted_ml: number;
+  /** Absent where no readings stand beside the sale. */
+  tank?: { drop_ml: number; error_ml: number; difference_ml: number; differs: boolean };
+}
+
 export interface LevelPoint {
   t_us: number;
   volume_ml: number;
