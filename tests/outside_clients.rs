@@ -115,8 +115,8 @@ fn outside_clients_see_a_decision_a_level_a_row_and_a_live_figure() {
             .then_some(())
     });
     eventually("the level in ClickHouse", SOON, || {
-        let levels = "SELECT volume_ml, height_dmm, refused FROM forecourt.tank_levels FORMAT TSV";
-        (forecourt.clickhouse(levels) == "18250000\t15200\t").then_some(())
+        let levels = "SELECT volume_ml, height_dmm, refused = '' FROM forecourt.tank_levels FORMAT TSV";
+        (forecourt.clickhouse(levels) == "18250000\t15200\t1").then_some(())
     });
 
     // A WebSocket client of another make gets a snapshot and deltas.
