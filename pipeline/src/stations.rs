@@ -79,6 +79,7 @@ impl Default for Config {
 
 /// What a worker is told.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a start is all folds: a box would cost each an allocation")]
 pub enum Input {
     /// A record of the partition's station events, in order of offset, whatever its epoch.
     Fold { partition: PartitionId, offset: i64, record: StationRecord },

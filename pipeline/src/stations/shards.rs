@@ -27,6 +27,10 @@ use crate::worker::Time;
 
 /// What a shard gives.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are as many events as entries: a box would cost each an allocation"
+)]
 pub(super) enum Derived {
     Event(Output),
     Entry(Entry),

@@ -158,7 +158,7 @@ impl Tanks {
             }
             StationEvent::Registered { setup, .. } => self.set_up(setup),
             StationEvent::Drawn(TankSale { sale, .. }) => {
-                let Some(tank) = sale.tank.as_ref() else { return None };
+                let tank = sale.tank.as_ref()?;
                 if let Some(registered) = self.registered(&sale.site, tank) {
                     let events = registered.followed.drawn(sale);
                     registered.owe(events);

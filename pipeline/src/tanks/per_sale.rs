@@ -123,10 +123,12 @@ mod tests {
     use rand::rngs::SmallRng;
     use rand::{Rng, SeedableRng};
 
+    #[expect(clippy::cast_possible_truncation, reason = "minutes of a day")]
     fn at(minute: f64) -> TimestampUs {
         TimestampUs::from_micros((minute * 60.0) as i64 * SECOND_US)
     }
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what fits into a tank")]
     fn litres(litres: f64) -> Millilitres {
         Millilitres::new((litres * 1000.0) as u64).expect("a volume")
     }

@@ -148,7 +148,7 @@ impl Tank {
         }
         if matches!(event.kind, TankEventKind::Silence { .. }) {
             let found = Found { began_us: event.began_at_us.get(), ended_us: None, kind: event.kind.clone() };
-            self.silence = event.ended_at_us.is_none().then(|| Published {
+            self.silence = event.ended_at_us.is_none().then_some(Published {
                 number: event.number,
                 version: event.version,
                 withdrawn: false,

@@ -47,6 +47,7 @@ impl Story {
         self.readings += 1;
     }
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what fits into a tank")]
     fn level(&mut self, time: TimestampUs, litres: f64, change: impl Fn(&mut Reading)) {
         let (site, tank, product) = ids();
         let volume_ml = Millilitres::new((litres * 1000.0) as u64).ok();
@@ -255,8 +256,7 @@ fn its_first_day_closes_with_what_came_and_went() {
     let story = story(1);
     let days = lived(&story).days();
     let [day] = days.as_slice() else { panic!("{days:?}") };
-    let sold: u64 =
-        story.inputs.iter().filter_map(|input| sold_on_the_first_day(input)).collect::<BTreeMap<_, _>>().values().sum();
+    let sold: u64 = story.inputs.iter().filter_map(sold_on_the_first_day).collect::<BTreeMap<_, _>>().values().sum();
     let (stock, quality) = (day.stock.expect("it is whole"), day.quality);
     assert_eq!(stock.sold_ml.get(), sold, "every receipt once");
     // 400 L went without a sale; the surface trembles by 2 L.
