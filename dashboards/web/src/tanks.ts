@@ -145,7 +145,7 @@ function delivery(of: Delivery, lasts: boolean): { title: string; details: strin
   if (of.ticket_ml !== undefined) {
     const difference = of.ticket_difference_ml ?? of.gross_ml - of.ticket_ml;
     const ticket = t(`ticket ${litres(of.ticket_ml)}`, `по накладной ${litres(of.ticket_ml)}`, `жүкқұжат бойынша ${litres(of.ticket_ml)}`);
-    const share = of.ticket_ml > 0 ? ` (${joined({ value: tenths((difference / of.ticket_ml) * 1_000, 2, true), unit: "%" })})` : "";
+    const share = of.ticket_ml > 0 ? ` (${joined({ value: tenths(Math.round((difference / of.ticket_ml) * 100_000) / 100 || 0, 2, true), unit: "%" })})` : "";
     details.push(`${ticket}: ${signedLitres(difference)}${share}`);
   } else if (!lasts) details.push(t("no ticket was sent", "накладная не передана", "жүкқұжат жіберілмеген"));
   const [before, after] = [of.water_before_dmm, of.water_after_dmm];

@@ -40,7 +40,7 @@ pub struct Checked {
     pub error: Millilitres,
     /// Drop less counted: positive when more left the tank than the meter counted.
     pub difference: VolumeDifference,
-    /// The difference is larger than its error.
+    /// The difference is half as large again as its error: one of twenty lies beyond that by chance, one of four hundred here.
     pub differs: bool,
 }
 
@@ -67,7 +67,7 @@ pub fn check(levels: &[(TimestampUs, Millilitres)], sales: &[Metered]) -> Vec<Op
             drop: VolumeDifference(sale.volume.get().cast_signed() + span.difference),
             error: Millilitres::new(error).ok()?,
             difference: VolumeDifference(span.difference),
-            differs: span.difference.unsigned_abs() > error,
+            differs: span.difference.unsigned_abs() > error + error / 2,
         })
     };
     spans.iter().zip(sales).map(checked).collect()
