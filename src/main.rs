@@ -15,6 +15,7 @@ mod register;
 mod serve;
 mod snapshots;
 mod stations;
+mod strapping;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -61,6 +62,8 @@ enum Command {
     Register(register::Options),
     /// Take tank readings from a CSV file that a device or a program exported
     Import(import::Options),
+    /// Make a strapping table from CSV or a console's reply ready for a tank's registration
+    Strapping(strapping::Options),
     /// Show, check or rebuild the snapshots with which a start begins
     Snapshot(snapshots::command::Options),
     /// Run the ClickHouse engine alone, behind ClickHouse's HTTP protocol
@@ -168,6 +171,7 @@ fn run() -> anyhow::Result<bool> {
         Command::Audit(options) => return audit::run(&options),
         Command::Register(options) => return register::run(&options),
         Command::Import(options) => return import::run(&options),
+        Command::Strapping(options) => return strapping::run(&options),
         Command::Snapshot(options) => return snapshots::command::run(&options),
         Command::Clickhouse(options) => clickhouse::run(&options)?,
     }

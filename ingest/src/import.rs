@@ -10,6 +10,7 @@
 mod decimals;
 pub mod mapping;
 mod source;
+pub mod strapping;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
