@@ -94,6 +94,13 @@ async fn start(
     } else {
         screen_feed.send(vec![dashboards::Feed::CaughtUp]).await?;
         health.set("dashboards", true, "not a role of this process");
+        // A feed that ends means that the logs are no longer read: this one lasts as long as its page.
+        let mut stop = stop_later.clone();
+        parts.task("screens", async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+            drop(screen_feed);
+            Ok(())
+        });
     }
     if config.process.has(Role::Ledger) {
         start_ledger(config, parts, health)?;

@@ -127,6 +127,13 @@ impl Instance {
         }
     }
 
+    /// Before it is launched: it has these roles only. Not for a member that has a name.
+    pub(crate) fn only(&self, roles: &str) {
+        let file = self.arguments.last().expect("a configuration file");
+        let text = std::fs::read_to_string(file).expect("it was written");
+        std::fs::write(file, format!("[process]\nroles = [{roles}]\n{text}")).expect("it can be written");
+    }
+
     /// Starts the process without waiting.
     pub(crate) fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");

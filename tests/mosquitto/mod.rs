@@ -16,12 +16,21 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) fn start(port: u16, folder: &Path) -> Self {
+        // Every change is saved; otherwise, only every half hour.
+        Self::configured(port, folder, "autosave_on_changes true\nautosave_interval 1\n")
+    }
+
+    /// Saves its sessions every half hour, as it does when nobody says otherwise.
+    pub(crate) fn saving_seldom(port: u16, folder: &Path) -> Self {
+        Self::configured(port, folder, "")
+    }
+
+    fn configured(port: u16, folder: &Path, saving: &str) -> Self {
         let file = folder.join("mosquitto.conf");
-        // Every change is saved; otherwise, only every half hour. Started by root, it would become a user who may not write
-        // here, and would go on without saving anything.
+        // Started by root, it would become a user who may not write here, and would go on without saving anything.
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
-             autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n",
+             {saving}max_queued_messages 0\n",
             folder.display()
         );
         std::fs::write(&file, text).expect("a configuration file");
