@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     recorder.flush(FLUSH_MAX)?;
     match sent {
         Ok(sent) if sent.rows == summary.rows => {
-            println!("{name}: {} imported{}", in_words(&sent), rate(&sent, begun));
+            println!("{name}: {} imported{}", in_words(&summary), rate(&sent, begun));
             Ok(true)
         }
         Ok(_) => bail!("{name} has changed since it was checked: what it held is sent, import it again"),
