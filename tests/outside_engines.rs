@@ -47,4 +47,11 @@ fn mosquitto_keeps_readings_for_a_forecourt_that_is_away() {
     });
     let (took, clean) = forecourt.interrupt();
     assert!(clean && took < Duration::from_secs(5), "the end took {took:?}, clean: {clean}\n{}", forecourt.log_tail());
+
+    // A process that only listens is ready without screens.
+    forecourt.only(r#""ingest""#);
+    forecourt.launch();
+    eventually("ready without screens", Duration::from_secs(60), || {
+        forecourt.try_get("/readyz").filter(|body| body.contains(r#""ready":true"#))
+    });
 }
