@@ -1,8 +1,8 @@
 //! What telemetry costs, as figures: ten thousand gauges through a real broker, and a file of five million rows. Not part of
 //! the tests: `make telemetry` prints the figures of the machine that it runs on.
 //!
-//! `GAUGES` sets how many gauges there are (10,000), `GAUGE_SECONDS` how long they publish (30), `CSV_ROWS` how long the file
-//! is (5,000,000).
+//! `GAUGES` sets how many gauges there are (10,000), `GAUGE_SECONDS` how long they publish (30), `GAUGE_RATE` how many readings a
+//! second they are to hold (10,000), `CSV_ROWS` how long the file is (5,000,000).
 
 mod instance;
 mod mosquitto;

@@ -1,7 +1,7 @@
 //! The sales of a tank, each beside what the tank lost meanwhile.
 
 use clickhouse::Row;
-use model::{IdempotencyKey, Millilitres, SiteId, TankId, TimestampUs};
+use model::{Millilitres, SiteId, TankId, TimestampUs};
 use pipeline::tanks::per_sale::{Metered, check};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,7 @@ fn compared(sales: Vec<SaleRow>, levels: &[LevelRow]) -> TankSales {
     let judged: Vec<_> = checked.iter().flatten().copied().collect();
     let line = |(sale, checked): (SaleRow, Option<pipeline::tanks::per_sale::Checked>)| TankSaleLine {
         t_us: sale.t_us,
-        id: shown(&sale.id),
+        id: sale.id,
         pump: (sale.pump > 0).then_some(sale.pump),
         counted_ml: sale.volume_ml,
         tank: checked.map(|checked| TankSide {
@@ -115,11 +115,6 @@ fn compared(sales: Vec<SaleRow>, levels: &[LevelRow]) -> TankSales {
         difference_ml: judged.iter().map(|checked| checked.difference.0).sum(),
         sales: sales.into_iter().zip(checked).map(line).collect(),
     }
-}
-
-/// A receipt as people may see it.
-fn shown(id: &str) -> String {
-    IdempotencyKey::new(id).map_or_else(|_| String::new(), |id| id.to_string())
 }
 
 #[cfg(test)]

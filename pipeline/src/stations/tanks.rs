@@ -67,8 +67,6 @@ struct Registered {
     days: BTreeMap<i64, TankDay>,
     /// Readings from before the registration of which no level is recorded yet.
     pending: VecDeque<Kept>,
-    /// A day may have changed.
-    days_changed: bool,
 }
 
 impl Tanks {
@@ -221,15 +219,10 @@ impl Tanks {
             let silence = registered.followed.tick(now);
             registered.owe(silence);
             events.extend(registered.told_anew().into_iter().map(|event| StationEvent::Tank(Box::new(event))));
-            if days && registered.days_changed {
-                registered.days_changed = false;
+            if days {
                 let days = registered.days_anew(now.plus_us(-DAY_SETTLES_US));
                 events.extend(days.into_iter().map(|day| StationEvent::Day(Box::new(day))));
             }
-        }
-        // A day without any reading closes all the same.
-        if days {
-            self.sites.values_mut().flat_map(Site::registered_mut).for_each(|(_, tank)| tank.days_changed = true);
         }
         events
     }
@@ -275,7 +268,6 @@ impl Tanks {
         match site.tanks.entry(reading.tank.clone()).or_insert_with(|| Known::Unregistered(VecDeque::new())) {
             Known::Registered(registered) => {
                 registered.followed.refused(received_at, because);
-                registered.days_changed = true;
             }
             Known::Unregistered(kept) => {
                 let reading = reading.clone();
@@ -304,7 +296,6 @@ impl Tanks {
             owed: BTreeMap::new(),
             days: BTreeMap::new(),
             pending: VecDeque::new(),
-            days_changed: true,
         };
         if let Some(online) = online {
             registered.followed.status(online);
@@ -367,7 +358,6 @@ impl Registered {
         if let Ok(events) = self.followed.level(&cleaned) {
             self.owe(events);
         }
-        self.days_changed = true;
     }
 
     /// A reading from before the registration, of which a level is recorded as it was sent.
@@ -383,7 +373,6 @@ impl Registered {
     }
 
     fn owe(&mut self, events: Vec<TankEvent>) {
-        self.days_changed |= !events.is_empty();
         for event in events {
             self.owed.insert((event.kind.name(), event.number), event);
         }
