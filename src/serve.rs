@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use model::Topic;
 use sinks::Recorder;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -86,7 +87,13 @@ async fn start(
         Ok(dashboards::serve_on(page, dashboards_config, screen_items, page_health, render_metrics, stop).await?)
     });
 
+    // Before Kafka is there: what is in a file can be read already.
+    let (topics_are_there, told) = crossbeam_channel::bounded(1);
+    if config.process.has(Role::Ingest) {
+        start_route(config, parts, told)?;
+    }
     ensure_topics(config, health, &parts.stop_now).await?;
+    let _ = topics_are_there.send(());
 
     if config.process.has(Role::Dashboards) {
         let (log, stop) = (log.clone(), parts.stop_now.clone());
@@ -109,7 +116,7 @@ async fn start(
         start_stations(config, parts, health)?;
     }
     if config.process.has(Role::Ingest) {
-        start_ingest(config, parts, health)?;
+        start_gauges(config, parts, health)?;
     }
     if config.process.has(Role::Sinks) {
         start_sinks(config, parts, health);
@@ -117,17 +124,46 @@ async fn start(
     Ok(())
 }
 
-/// Transactions and orders from Kafka, gauges from MQTT.
-fn start_ingest(config: &Config, parts: &mut Parts, health: &dashboards::Health) -> anyhow::Result<()> {
+/// Transactions and orders from Kafka, with the card table from a file if there is one.
+fn start_route(
+    config: &Config,
+    parts: &mut Parts,
+    topics_are_there: crossbeam_channel::Receiver<()>,
+) -> anyhow::Result<()> {
     let log = config.log();
-    let route = ingest::RouteConfig {
-        log: log.clone(),
-        group: format!("{}.route", log.topic_prefix),
-        instance: config.process.name.clone(),
+    let saved = match config.snapshots.store.as_str() {
+        "" => None,
+        place => {
+            let store = Store::open(place, &log, Topic::Cards)?;
+            let (save, todo) = crossbeam_channel::bounded(1);
+            let (writes_to, keep) = (store.clone(), config.snapshots.keep);
+            parts.aside("card-tables", move || {
+                snapshots::cards::write(&writes_to, keep, &todo);
+                Ok(())
+            })?;
+            Some((store, save))
+        }
     };
+    let group = format!("{}.route", log.topic_prefix);
+    let route = ingest::RouteConfig { log, group, instance: config.process.name.clone() };
     let stop = parts.stop_now.clone();
-    parts.thread("route", move || Ok(ingest::route::run(route, stop)?))?;
+    parts.thread("route", move || {
+        let saved = saved.map(|(store, save)| {
+            let mut tables = snapshots::cards::tables(store).peekable();
+            tables.peek();
+            ingest::SavedTables { tables: Box::new(tables), save }
+        });
+        match topics_are_there.recv() {
+            Ok(()) => Ok(ingest::route::run(route, saved, stop)?),
+            // All ends before it began.
+            Err(_) => Ok(()),
+        }
+    })
+}
 
+/// Gauges from MQTT.
+fn start_gauges(config: &Config, parts: &mut Parts, health: &dashboards::Health) -> anyhow::Result<()> {
+    let log = config.log();
     let mqtt = ingest::MqttConfig {
         host: config.mqtt.host.clone(),
         port: config.mqtt.port,
@@ -284,7 +320,7 @@ fn start_snapshots(config: &Config, parts: &mut Parts) -> anyhow::Result<Option<
     if settings.store.is_empty() {
         return Ok(None);
     }
-    let store = Store::open(&settings.store, &config.log())?;
+    let store = Store::open(&settings.store, &config.log(), Topic::Ledger)?;
     // Not bounded here: the workers stop making slices while many wait to be packed.
     let (jobs, todo) = crossbeam_channel::unbounded();
     let (told, news) = crossbeam_channel::unbounded();

@@ -5,6 +5,7 @@
 //! kept; one that cannot be used is named, and the one before is taken, or the whole ledger. Does not: hold up decisions:
 //! packing and storing happen on a thread of their own.
 
+pub(crate) mod cards;
 pub(crate) mod command;
 
 use std::collections::BTreeMap;
@@ -27,15 +28,15 @@ use pipeline::ledger::snapshot::file::Writer;
 #[derive(Clone)]
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// `…/{topic prefix}.ledger`
+    /// `…/{topic prefix}.ledger`, or `.cards`
     root: Key,
     runtime: Arc<tokio::runtime::Runtime>,
 }
 
 impl Store {
-    /// Opens a directory, which is made when it is not there, or `s3://bucket/path`, whose credentials and endpoint come from
+    /// For snapshots of what is folded from this topic. Opens a directory, which is made when it is not there, or `s3://bucket/path`, whose credentials and endpoint come from
     /// the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, …).
-    pub(crate) fn open(place: &str, log: &LogSettings) -> anyhow::Result<Self> {
+    pub(crate) fn open(place: &str, log: &LogSettings, topic: Topic) -> anyhow::Result<Self> {
         let (objects, root): (Arc<dyn ObjectStore>, Key) = if place.starts_with("s3://") {
             // Fails when there is one already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -54,29 +55,49 @@ impl Store {
             (Arc::new(objects.with_fsync(true)), Key::default())
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let root = root.join(log.topic_name(Topic::Ledger));
+        let root = root.join(log.topic_name(topic));
         Ok(Self { objects, root, runtime: Arc::new(runtime) })
     }
 
-    /// All snapshots, with what the store knows of each.
+    /// All snapshots of the ledger, with what the store knows of each.
     pub(crate) fn list(&self) -> anyhow::Result<BTreeMap<Name, ObjectMeta>> {
+        let named = |(name, meta): (String, ObjectMeta)| Some((name.parse().ok()?, meta));
+        Ok(self.files()?.into_iter().filter_map(named).collect())
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> anyhow::Result<Vec<u8>> {
+        self.bytes(&name.to_string())
+    }
+
+    fn put(&self, name: &Name, bytes: Vec<u8>) -> anyhow::Result<()> {
+        self.store(&name.to_string(), bytes)
+    }
+
+    /// Deletes a partition's snapshots but the newest `keep`.
+    fn prune(&self, partition: PartitionId, keep: usize) -> anyhow::Result<()> {
+        let mut names = self.list()?.into_keys().filter(|name| name.partition == partition).rev().skip(keep);
+        names.try_for_each(|name| self.delete(&name.to_string()))
+    }
+
+    /// All files below the root, by name, with what the store knows of each.
+    fn files(&self) -> anyhow::Result<Vec<(String, ObjectMeta)>> {
         let listed: Vec<ObjectMeta> = self
             .runtime
             .block_on(self.objects.list(Some(&self.root)).try_collect())
             .context("the snapshots cannot be listed")?;
         let named = |meta: ObjectMeta| {
             let parts: Vec<_> = meta.location.prefix_match(&self.root)?.map(|part| part.as_ref().to_owned()).collect();
-            Some((parts.join("/").parse().ok()?, meta))
+            Some((parts.join("/"), meta))
         };
         Ok(listed.into_iter().filter_map(named).collect())
     }
 
-    pub(crate) fn get(&self, name: &Name) -> anyhow::Result<Vec<u8>> {
+    fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let bytes = self.runtime.block_on(async { self.objects.get(&self.key(name)).await?.bytes().await })?;
         Ok(bytes.into())
     }
 
-    fn put(&self, name: &Name, bytes: Vec<u8>) -> anyhow::Result<()> {
+    fn store(&self, name: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
         let payload = PutPayload::from(bytes);
         self.runtime
             .block_on(self.objects.put(&self.key(name), payload))
@@ -84,19 +105,14 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a partition's snapshots but the newest `keep`.
-    fn prune(&self, partition: PartitionId, keep: usize) -> anyhow::Result<()> {
-        let names = self.list()?.into_keys().filter(|name| name.partition == partition).rev();
-        for name in names.skip(keep) {
-            self.runtime
-                .block_on(self.objects.delete(&self.key(&name)))
-                .with_context(|| format!("the old snapshot {name} cannot be deleted"))?;
-        }
-        Ok(())
+    fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.runtime
+            .block_on(self.objects.delete(&self.key(name)))
+            .with_context(|| format!("the old snapshot {name} cannot be deleted"))
     }
 
-    fn key(&self, name: &Name) -> Key {
-        name.to_string().split('/').fold(self.root.clone(), Key::join)
+    fn key(&self, name: &str) -> Key {
+        name.split('/').fold(self.root.clone(), Key::join)
     }
 
     /// With what each of these partitions begins. `spans` says what the ledger holds of them.

@@ -32,6 +32,8 @@ pub use membership::{Membership, MembershipConfig, Moved};
 pub use mqtt::{Credentials, MqttConfig, MqttLink};
 pub use rejected::Rejecter;
 pub use route::RouteConfig;
+pub use route::card_table::file::Unpacked as UnpackedCards;
+pub use route::card_table::follower::SavedTables;
 
 /// A failing world. Bad input is never an error here: it becomes a rejection.
 #[derive(Debug, thiserror::Error)]

@@ -135,6 +135,11 @@ impl LogReader {
         Ok(())
     }
 
+    /// As [`spans`], over this reader's connection.
+    pub(crate) fn spans(&self, partitions: &[(Topic, PartitionId)]) -> Result<Vec<Span>, Error> {
+        spans_of(&self.consumer, &self.settings, partitions)
+    }
+
     /// Reads these partitions no more; nothing of them comes after this.
     pub fn remove(&mut self, partitions: &[(Topic, PartitionId)]) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();

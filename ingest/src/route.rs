@@ -1,7 +1,8 @@
 //! Routes transactions and orders, which come with any key, to the partition of their contract.
 //!
-//! In: `fuel.transactions`, `fuel.commands`, and `fuel.cards` (which card belongs to which contract). Out: `fuel.requests`,
-//! each record with its origin; `fuel.rejected` for what cannot be understood. Blocking: one thread, and one more for
+//! In: `fuel.transactions`, `fuel.commands`, and `fuel.cards` (which card belongs to which contract), with a saved table of what was
+//! read of it before. Out: `fuel.requests`, each record with its origin; `fuel.rejected` for what cannot be understood; tables to be
+//! saved. Blocking: one thread, and one more for
 //! commits. Adds well under a millisecond: nothing is awaited per record, and a record of a known card is sent at once. The
 //! first record of a new card waits for a commit, some milliseconds.
 //!
@@ -53,7 +54,7 @@ use rdkafka::message::BorrowedMessage;
 use crate::identity::{Identity, members_of};
 use crate::kafka::{self, Trouble};
 use crate::{Error, decode, rejected};
-use card_table::CardTable;
+use card_table::follower::{Follower, SavedTables};
 use group::{Change, Group};
 use lanes::{Arrival, Lanes, Routed, Tag};
 use outlet::{Outgoing, Outlet};
@@ -93,21 +94,27 @@ const REJOIN_PAUSE: Duration = Duration::from_millis(100);
 const STRANGER_PATIENCE: Duration = Duration::from_secs(30);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 const LAST_COMMIT_PATIENCE: Duration = Duration::from_secs(1);
+/// Card entries left to read with which the group is joined already.
+const LEFT_WHEN_JOINING_MAX: i64 = 10_000;
 
 const _: () = assert!(BATCH_MAX <= HELD_MAX && HELD_MAX * 2 <= kafka::PRODUCER_RECORDS_MAX);
 
-/// Runs until `stop` becomes true, or until a guarantee can no longer be kept. Blocks; give it a thread.
-#[expect(clippy::needless_pass_by_value, reason = "its thread owns both")]
-pub fn run(config: RouteConfig, stop: Arc<AtomicBool>) -> Result<(), Error> {
-    let mut cards = CardTable::open(&config.log)?;
-    while !cards.is_complete() {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        cards.refresh(IDLE_WAIT)?;
+/// Runs until `stop` becomes true, or until a guarantee can no longer be kept. Blocks; give it a thread. Without saved card tables
+/// it begins with reading all of `fuel.cards`.
+#[expect(clippy::needless_pass_by_value, reason = "its thread owns them")]
+pub fn run(config: RouteConfig, saved: Option<SavedTables>, stop: Arc<AtomicBool>) -> Result<(), Error> {
+    let outlet = Outlet::open(&config.log, stop.clone())?;
+    let mut cards = Follower::open(&config.log, saved)?;
+    // Others must not wait long for a member that has joined; while little is left to read, joining goes on beside it.
+    if cards.left_at_open > LEFT_WHEN_JOINING_MAX && !cards.read_all(IDLE_WAIT, &stop)? {
+        return Ok(());
     }
-    tracing::info!(cards = cards.cards.known(), group = config.group, instance = config.instance, "routing begins");
-    let mut router = Router::start(config, cards, &stop)?;
+    let mut router = Router::start(config, cards, outlet, &stop)?;
+    if !router.cards.read_all(IDLE_WAIT, &stop)? {
+        return Ok(());
+    }
+    let (cards, RouteConfig { group, instance, .. }) = (router.cards.cards.known(), &router.config);
+    tracing::info!(cards, group, instance, "routing begins");
     while !stop.load(Ordering::Relaxed) {
         match router.take_turn() {
             Err(Error::Replaced { role, detail }) => router.rejoin(Error::Replaced { role, detail })?,
@@ -121,7 +128,7 @@ struct Router {
     config: RouteConfig,
     requests_name: String,
     rejected_name: String,
-    cards: CardTable,
+    cards: Follower,
     group: Group,
     identity: Identity,
     stop: Arc<AtomicBool>,
@@ -145,7 +152,7 @@ struct Meters {
 }
 
 impl Router {
-    fn start(config: RouteConfig, cards: CardTable, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
+    fn start(config: RouteConfig, cards: Follower, outlet: Outlet, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
         let identity = Identity::of("router", &config.instance);
         Ok(Self {
             requests_name: config.log.topic_name(Topic::Requests),
@@ -154,7 +161,7 @@ impl Router {
             group: Group::join(&config, &identity)?,
             identity,
             stop: stop.clone(),
-            outlet: Outlet::open(&config.log, stop.clone())?,
+            outlet,
             lanes: Lanes::new(config.log.partitions),
             paused: false,
             commit_on_its_way: false,
@@ -232,7 +239,7 @@ impl Router {
                     let received_at = match received_at {
                         Some(at) => at,
                         None => {
-                            self.cards.refresh(Duration::ZERO)?;
+                            self.cards.refresh()?;
                             consumer.context().watch().well();
                             *received_at.insert(kafka::now())
                         }
@@ -245,7 +252,7 @@ impl Router {
             wait = Duration::ZERO;
         }
         if received_at.is_none() {
-            self.cards.refresh(Duration::ZERO)?;
+            self.cards.refresh()?;
         }
         Ok(())
     }
@@ -267,12 +274,14 @@ impl Router {
         let mut gained = 0;
         for change in self.group.consumer.context().take_changes() {
             match change? {
-                Change::Gained { topic, partition, start } => {
-                    tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
-                    // Whoever had it before may know cards that we have not read of.
-                    if gained == 0 && !self.cards.catch_up(IDLE_WAIT, &self.stop)? {
+                Change::CardsReach(ends) => {
+                    // Whoever had the partitions before may know cards that we have not read of.
+                    if !self.cards.catch_up(&ends, IDLE_WAIT, &self.stop)? {
                         return Ok(());
                     }
+                }
+                Change::Gained { topic, partition, start } => {
+                    tracing::debug!(%partition, ?topic, position = start.position, "routing a partition");
                     if !self.lanes.gained(topic, partition, start) {
                         let (topic, partitions) = (self.config.log.topic_name(topic), self.config.log.partitions);
                         return Err(Error::Partitions { topic, partition, partitions });

@@ -12,7 +12,7 @@ use pipeline::ledger::shard::Shard;
 use pipeline::ledger::snapshot::choice::{self, Name};
 use pipeline::ledger::snapshot::{self, Header};
 
-use super::Store;
+use super::{Store, cards};
 use crate::config::Config;
 use crate::reading::{Kafka, Progress, reachable, read_ledger, read_ledger_from};
 
@@ -54,15 +54,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             embedded.display().to_string()
         }
     };
-    let store = Store::open(&place, &config.log())?;
+    let store = Store::open(&place, &config.log(), Topic::Ledger)?;
+    // Card tables are of all partitions.
+    let card_store =
+        options.partition.is_none().then(|| Store::open(&place, &config.log(), Topic::Cards)).transpose()?;
     let mut names = store.list()?;
     names.retain(|name, _| options.partition.is_none_or(|partition| name.partition.0 == partition));
     match options.command {
         Command::List => {
             list(&place, &names);
+            card_store.as_ref().map_or(Ok(()), list_cards)?;
             Ok(true)
         }
-        Command::Verify => Ok(verify(&store, &place, &names)),
+        Command::Verify => {
+            let all_usable = verify(&store, &place, &names);
+            Ok(card_store.as_ref().map_or(Ok(true), verify_cards)? && all_usable)
+        }
         Command::Rebuild => rebuild(&config, &store, options.partition.map(PartitionId)),
     }
 }
@@ -77,6 +84,18 @@ fn list(place: &str, names: &BTreeMap<Name, ObjectMeta>) {
         let stored = meta.last_modified.format("%Y-%m-%d %H:%M:%S UTC");
         println!("{:>9}  {:>14}  {:>12}  {stored}", name.partition.0, name.offset, meta.size);
     }
+}
+
+fn list_cards(store: &Store) -> anyhow::Result<()> {
+    let names = cards::listed(store)?;
+    if !names.is_empty() {
+        println!("{:>9}  {:>14}  {:>12}  stored", "", "card records", "bytes");
+    }
+    for (name, meta) in names {
+        let stored = meta.last_modified.format("%Y-%m-%d %H:%M:%S UTC");
+        println!("{:>9}  {:>14}  {:>12}  {stored}", "cards", name.read_to, meta.size);
+    }
+    Ok(())
 }
 
 fn verify(store: &Store, place: &str, names: &BTreeMap<Name, ObjectMeta>) -> bool {
@@ -98,6 +117,20 @@ fn verify(store: &Store, place: &str, names: &BTreeMap<Name, ObjectMeta>) -> boo
         }
     }
     all_usable
+}
+
+fn verify_cards(store: &Store) -> anyhow::Result<bool> {
+    let mut all_usable = true;
+    for name in cards::listed(store)?.into_keys() {
+        match cards::load(store, name) {
+            Ok(cards) => println!("{name}  usable, {} cards", cards.known()),
+            Err(error) => {
+                all_usable = false;
+                println!("{name}  OF NO USE: {error:#}");
+            }
+        }
+    }
+    Ok(all_usable)
 }
 
 /// Folds the whole ledger, and beside it what a start would begin with; stores a snapshot of the whole.

@@ -33,7 +33,13 @@ const COMMIT_LOOK: Duration = Duration::from_millis(1);
 
 /// What changed since the last look.
 pub(super) enum Change {
-    Gained { topic: Topic, partition: PartitionId, start: Start },
+    /// What `fuel.cards` held when the partitions that follow were ours: up to but not including these offsets.
+    CardsReach(Vec<(PartitionId, i64)>),
+    Gained {
+        topic: Topic,
+        partition: PartitionId,
+        start: Start,
+    },
     LostAll,
 }
 
@@ -50,6 +56,8 @@ impl Group {
         let membership = Membership {
             watch: Watch::new("router"),
             names: names.clone(),
+            cards_name: config.log.topic_name(Topic::Cards),
+            partitions: config.log.partitions,
             changes: Mutex::default(),
             commit_on_its_way: commit_on_its_way.clone(),
         };
@@ -142,6 +150,8 @@ pub(super) fn is_replaced(error: &KafkaError) -> bool {
 pub(super) struct Membership {
     watch: Watch,
     names: [String; 2],
+    cards_name: String,
+    partitions: i32,
     changes: Mutex<Vec<Result<Change, Error>>>,
     commit_on_its_way: Arc<AtomicBool>,
 }
@@ -169,11 +179,16 @@ impl Membership {
             consumer.committed_offsets(gained.clone(), timeout)
         })?;
         let begins = kafka::offsets_at(consumer, gained, Offset::Beginning)?;
-        let ends = kafka::offsets_at(consumer, gained, Offset::End)?;
+        // The end of the card table is asked for together with others, after the positions and plans: what the one before had
+        // confirmed stands before it.
+        let mut with_cards = gained.clone();
+        with_cards.add_partition_range(&self.cards_name, 0, self.partitions - 1);
+        let ends = kafka::offsets_at(consumer, &with_cards, Offset::End)?;
         let offset_in = |list: &TopicPartitionList, topic: &str, partition: i32| {
             list.find_partition(topic, partition).and_then(|element| element.offset().to_raw()).unwrap_or(0)
         };
-        let mut changes = Vec::new();
+        let card_ends = (0..self.partitions).map(|p| (PartitionId(p), offset_in(&ends, &self.cards_name, p)));
+        let mut changes = vec![Change::CardsReach(card_ends.collect())];
         let mut assignment = TopicPartitionList::new();
         for element in committed.elements() {
             let (name, partition) = (element.topic(), element.partition());
