@@ -38,6 +38,7 @@ pub(crate) struct Checked {
     pub(crate) inserts_repeated: u64,
     pub(crate) snapshots_used: u64,
     pub(crate) snapshots_passed_over: u64,
+    pub(crate) card_tables_used: u64,
     pub(crate) snapshots_checked: u64,
     /// Keys that two partitions answered: declined where the card was not known yet, and again where it was.
     pub(crate) answered_twice: u64,
@@ -57,6 +58,7 @@ impl Checked {
             (&mut self.inserts_repeated, other.inserts_repeated),
             (&mut self.snapshots_used, other.snapshots_used),
             (&mut self.snapshots_passed_over, other.snapshots_passed_over),
+            (&mut self.card_tables_used, other.card_tables_used),
             (&mut self.snapshots_checked, other.snapshots_checked),
             (&mut self.answered_twice, other.answered_twice),
         ];
@@ -213,6 +215,7 @@ fn books_balance(log: &Log, partitions: &[PartitionId]) {
 fn one_owner_has_each_partition(world: &World, partitions: &[PartitionId], checked: &mut Checked) {
     (checked.snapshots_used, checked.snapshots_passed_over) =
         (world.around.snapshots_used, world.around.snapshots_passed_over);
+    checked.card_tables_used = world.around.card_tables_used;
     for partition in partitions {
         let mut folded = Shard::new(*partition);
         for (offset, stored) in (0..).zip(world.around.log.records((Topic::Ledger, *partition))) {

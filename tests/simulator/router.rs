@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use ingest::LogMessage;
 use ingest::route::card_table::Cards;
 use ingest::route::lane::Start;
 use ingest::route::lanes::{Arrival, Commits, Lanes, Routed, Tag};
 use ingest::route::plan::Plan;
+use ingest::{LogMessage, UnpackedCards};
 use model::{PartitionId, Request, Source, Topic};
 
 use crate::faults::Fault;
 use crate::groups::{Membership, News};
 use crate::log::{LineId, Place, Reader};
+use crate::store;
 use crate::surroundings::{Down, Stepped, Surroundings, Who};
 
 const BATCH_MAX: usize = 8;
+/// The card table is saved one in so many times that it has grown: then is a matter of chance, any table must be right.
+const SAVED_ONE_IN: u64 = 6;
 const COMMIT_EVERY_US: i64 = 200_000;
 /// An unanswered commit is given up.
 const COMMIT_PATIENCE_US: i64 = 5_000_000;
@@ -23,6 +26,8 @@ pub(crate) struct Router {
     line: LineId,
     cards: Cards,
     card_readers: Vec<Reader>,
+    /// Copied, and not in the store yet.
+    saving: Option<UnpackedCards>,
     /// Everything was read that the card table held at the start, so the group may be joined.
     membership: Option<Membership>,
     lanes: Lanes,
@@ -43,12 +48,15 @@ struct OnItsWay {
 
 impl Router {
     pub(crate) fn start(around: &mut Surroundings, who: Who) -> Self {
-        let card_readers =
-            around.partitions().map(|partition| Reader::open(&around.log, (Topic::Cards, partition), 0)).collect();
+        let cards = store::newest_cards(around, who).unwrap_or_else(|| Cards::new(around.settings.partitions));
+        let places = around.partitions().zip(cards.positions());
+        let card_readers = places.map(|(partition, from)| Reader::open(&around.log, (Topic::Cards, partition), *from));
+        let card_readers = card_readers.collect();
         Self {
             line: around.log.open_line(who.process),
-            cards: Cards::default(),
+            cards,
             card_readers,
+            saving: None,
             membership: None,
             lanes: Lanes::new(around.settings.partitions),
             readers: BTreeMap::new(),
@@ -68,6 +76,9 @@ impl Router {
         }
         if self.membership.is_none() {
             return Ok(self.join(around, who));
+        }
+        if let Some(unpacked) = self.saving.take_if(|_| around.random.one_in(4)) {
+            store::put_cards(around, who, &unpacked);
         }
         let mut busy = self.keep_membership(around, who)?;
         busy |= match around.random.below(3) {
@@ -95,6 +106,9 @@ impl Router {
                 let payload = Some(stored.value.clone());
                 self.cards.learn(&LogMessage { topic, partition, offset, key: None, payload, timestamp_ms: None });
             }
+        }
+        if busy && around.random.one_in(SAVED_ONE_IN) {
+            self.saving = Some(self.cards.unpacked());
         }
         busy
     }

@@ -94,8 +94,8 @@ impl Runs {
     }
 
     pub(crate) fn prove_something(&self) -> bool {
-        let Checked { granted, void, inserts_repeated, snapshots_used, .. } = self.checked;
-        granted > 0 && void > 0 && inserts_repeated > 0 && snapshots_used > 0
+        let Checked { granted, void, inserts_repeated, snapshots_used, card_tables_used, .. } = self.checked;
+        granted > 0 && void > 0 && inserts_repeated > 0 && snapshots_used > 0 && card_tables_used > 0
     }
 }
 
@@ -124,6 +124,7 @@ impl fmt::Display for Runs {
             (checked.inserts_repeated, "inserts repeated and dropped"),
             (checked.snapshots_used, "starts from a snapshot"),
             (checked.snapshots_passed_over, "snapshots passed over: not to be had, torn or changed"),
+            (checked.card_tables_used, "starts of a router from a saved card table"),
             (checked.snapshots_checked, "snapshots left in the store, as true as the ledger"),
             (checked.answered_twice, "keys declined where their card was unknown and answered where it was known"),
         ] {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::PartitionId;
+use ingest::route::card_table::{Cards, file};
+use ingest::{Span, UnpackedCards};
+use model::{PartitionId, Topic};
 use pipeline::ledger::snapshot::choice::Name;
 use pipeline::ledger::snapshot::file::Writer;
 use pipeline::ledger::snapshot::{Header, Part};
@@ -20,6 +22,8 @@ pub(crate) struct Store {
     /// Puts that take their time.
     late: Vec<(i64, Name, Vec<u8>)>,
     full_until_us: i64,
+    /// The router's card tables, by how far they were read.
+    card_tables: BTreeMap<i64, Vec<u8>>,
 }
 
 impl Store {
@@ -37,6 +41,13 @@ impl Store {
         let of_partition: Vec<Name> = of_partition.collect();
         for old in of_partition.iter().rev().skip(KEPT) {
             self.files.remove(old);
+        }
+    }
+
+    fn put_cards(&mut self, read_to: i64, file: Vec<u8>) {
+        self.card_tables.insert(read_to, file);
+        while self.card_tables.len() > KEPT {
+            self.card_tables.pop_first();
         }
     }
 
@@ -59,6 +70,42 @@ pub(crate) fn fetch(around: &mut Surroundings, who: Who, name: &Name) -> Result<
         return Err("the store does not answer");
     }
     around.store.file(name).cloned().ok_or("it is gone")
+}
+
+/// The newest card table that can be used.
+pub(crate) fn newest_cards(around: &mut Surroundings, who: Who) -> Option<Cards> {
+    if !who.reaches_store {
+        return None;
+    }
+    let held = |partition| Span { begin: 0, end: around.log.end((Topic::Cards, partition)) };
+    let spans: Vec<Span> = around.partitions().map(held).collect();
+    let names: Vec<i64> = around.store.card_tables.keys().rev().copied().collect();
+    for read_to in names {
+        let gets = !around.strikes(Fault::StoreGetFails);
+        let read = around.store.card_tables.get(&read_to).filter(|_| gets).and_then(|bytes| file::read(bytes).ok());
+        if let Some(cards) = read.filter(|cards| file::continues(cards, &spans).is_ok()) {
+            around.tell(who, "store", || format!("the card table up to {read_to} is used, {} cards", cards.known()));
+            around.card_tables_used += 1;
+            return Some(cards);
+        }
+    }
+    None
+}
+
+pub(crate) fn put_cards(around: &mut Surroundings, who: Who, unpacked: &UnpackedCards) {
+    let (read_to, mut file) = (unpacked.read_to(), unpacked.pack());
+    if !who.reaches_store || around.now_us < around.store.full_until_us || around.strikes(Fault::StorePutLost) {
+        return around.tell(who, "store", || format!("the card table up to {read_to} is not stored"));
+    }
+    if around.strikes(Fault::StorePutTorn) {
+        file.truncate(around.random.index(file.len()));
+    } else if around.strikes(Fault::StoreRots) {
+        let place = around.random.index(file.len());
+        file[place] ^= 1 << around.random.below(8);
+    } else {
+        around.tell(who, "store", || format!("the card table up to {read_to} is stored"));
+    }
+    around.store.put_cards(read_to, file);
 }
 
 /// The snapshots that a process has in hand.

@@ -39,6 +39,7 @@ pub(crate) struct Surroundings {
     pub(crate) store: Store,
     pub(crate) snapshots_used: u64,
     pub(crate) snapshots_passed_over: u64,
+    pub(crate) card_tables_used: u64,
 }
 
 /// A process at one moment.
@@ -107,6 +108,7 @@ impl Surroundings {
             store: Store::default(),
             snapshots_used: 0,
             snapshots_passed_over: 0,
+            card_tables_used: 0,
         }
     }
 
