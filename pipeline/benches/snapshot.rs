@@ -3,7 +3,8 @@
 //! Decisions come as from a clock, so many a second; slices are made while the next batch is not due, as a worker does it.
 //! Packing runs on a thread of its own. Times are those that the processor spent on a thread, so that neighbours on the
 //! machine do not count; where it says "by the clock", they do. `SNAPSHOT_CARDS=100000` for a smaller network,
-//! `SNAPSHOT_PURCHASES=1` for one whose cards have bought less.
+//! `SNAPSHOT_PURCHASES=1` for one whose cards have bought less. `SNAPSHOT_FILES=snapshots/fuel.ledger` only reads those that a
+//! Forecourt has stored there.
 
 #![allow(clippy::disallowed_methods, reason = "measures time")]
 
@@ -33,6 +34,9 @@ fn main() {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<usize>().ok());
     let cards = number("SNAPSHOT_CARDS").unwrap_or(1_000_000);
     let purchases = number("SNAPSHOT_PURCHASES").unwrap_or(PURCHASES_BEFORE);
+    if let Ok(folder) = std::env::var("SNAPSHOT_FILES") {
+        return reading(&files_in(folder.as_ref()));
+    }
     println!("{cards} cards in {} contracts, about {purchases} purchases each", cards / CARDS_A_CONTRACT);
     let mut network = filled(cards, purchases);
     let file = deciding(&mut network);
@@ -105,6 +109,16 @@ fn deciding(network: &mut Network) -> Vec<u8> {
     during.print("a batch of 256 with a snapshot under way");
     each.print("a slice");
     file
+}
+
+/// The newest file of each folder, which is a partition's.
+fn files_in(folder: &std::path::Path) -> Vec<Vec<u8>> {
+    let sorted = |folder: &std::path::Path| {
+        let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        std::collections::BTreeSet::from_iter(entries)
+    };
+    let newest = |folder: &std::path::PathBuf| std::fs::read(sorted(folder).last().expect("a file")).expect("a file");
+    sorted(folder).iter().map(newest).collect()
 }
 
 /// Reads files on as many threads as there are processors for it.

@@ -24,6 +24,7 @@ mod postings;
 mod purchases;
 mod recall;
 mod record;
+mod settings;
 pub mod shard;
 pub mod snapshot;
 mod state;

@@ -24,7 +24,7 @@ pub(super) fn watched(tables: &Tables, contract: Ix, figures: &[Figure]) -> Vec<
     let Some(contract) = tables.contracts.get(contract as usize) else { return Vec::new() };
     let mut watched = Vec::new();
     for figure in figures {
-        let Some(setting) = contract.settings.get(figure.limit as usize) else { continue };
+        let Some(setting) = contract.settings.get(figure.limit) else { continue };
         if let Some(alert_left) = setting.limit.alert_left.filter(|alert_left| figure.left() > *alert_left) {
             watched.push(Watched { figure: *figure, limit: setting.limit.id.clone(), alert_left });
         }
@@ -36,7 +36,7 @@ pub(super) fn watched(tables: &Tables, contract: Ix, figures: &[Figure]) -> Vec<
 pub(super) fn low(tables: &Tables, contract_ix: Ix, watched: Vec<Watched>, facts: &mut Vec<Fact>) {
     let Some(contract) = tables.contracts.get(contract_ix as usize) else { return };
     for Watched { figure, limit, alert_left } in watched {
-        let Some(setting) = contract.settings.get(figure.limit as usize) else { continue };
+        let Some(setting) = contract.settings.get(figure.limit) else { continue };
         let Some((holder, counter)) = tables.counter(contract_ix, figure.limit) else { continue };
         let usage = counter.usage(figure.period);
         let usage = usage.unwrap_or_else(|| tables.recount(contract_ix, holder, counter, figure.period));

@@ -197,7 +197,7 @@ impl<'a> Case<'a> {
             return None;
         }
         if !counter.plain {
-            let limit = &self.contract.settings.get(counter.limit as usize)?.limit;
+            let limit = &self.contract.settings.get(counter.limit)?.limit;
             let begun = limit.valid_from_us.is_none_or(|from| from <= standing.at);
             let ended = limit.valid_to_us.is_some_and(|to| to <= standing.at);
             let hours = limit.schedule.as_ref();

@@ -120,7 +120,7 @@ impl Shard {
                 let usage = usage.unwrap_or_else(|| tables.recount(contract_ix, holder, counter, period));
                 let (limit, value) = (counter.limit, counter.value);
                 let figure = Figure { limit, period, value, used: usage.used, held: usage.held };
-                let setting = contract.settings.get(limit as usize);
+                let setting = contract.settings.get(limit);
                 let asked = std::slice::from_ref(&question.item);
                 let headroom = record::headroom(tables, contract, &figure, price, asked);
                 limits.extend(setting.zip(headroom).map(|(setting, headroom)| KnownLimit {

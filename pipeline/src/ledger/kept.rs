@@ -1,27 +1,58 @@
 //! Rows of the state that can be copied while they change.
 //!
-//! In: rows, and the moment from which a copy is wanted. Out: each row as it stood at that moment, in bytes, a few at a time.
-//! Guarantees: a row that is not copied yet is copied before anybody can change it, because nobody else hands out a row to
-//! be changed; rows that come later are not part of the copy. Does not: read rows back.
+//! In: rows, made or packed in the slices of a snapshot, and the moment from which a copy is wanted. Out: each row; each row as
+//! it stood at that moment, in bytes, a few at a time. Guarantees: a row that is not copied yet is copied before anybody
+//! can change it, because nobody else hands out a row to be changed; rows that come later are not part of the copy; a row of a
+//! snapshot is unpacked when somebody asks for it first, and copied as it came for as long as nobody changes it.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
-use std::ops::Deref;
 
+use super::snapshot::slices::Broken;
 use super::state::Ix;
 
 /// What a row weighs in a slice beside its bytes: reaching it costs about as much as writing so many.
 const ROW_WEIGHT: usize = 64;
+/// Bytes before a row, with its length.
+pub(super) const ROW_LENGTH_LEN: usize = 4;
 
-/// Reads like a slice.
 #[derive(Clone, Debug)]
 pub(super) struct Kept<T> {
-    rows: Vec<T>,
+    rows: Vec<Slot<T>>,
+    /// Of a snapshot, with rows that may be packed still.
+    slices: Vec<Box<[u8]>>,
     copying: Option<Box<Copying>>,
 }
 
+/// A row, or where it lies in the slices: one of both at least.
+#[derive(Clone, Debug)]
+struct Slot<T> {
+    open: OnceCell<T>,
+    packed: Packed,
+}
+
+/// Where the bytes of a row begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packed {
+    slice: u32,
+    from: u32,
+}
+
+impl Packed {
+    const NOWHERE: Self = Self { slice: u32::MAX, from: 0 };
+
+    fn bytes(self, slices: &[Box<[u8]>]) -> Option<&[u8]> {
+        let (length, rest) = slices.get(self.slice as usize)?.get(self.from as usize..)?.split_first_chunk()?;
+        rest.get(..u32::from_le_bytes(*length) as usize)
+    }
+}
+
 /// How a row stands in a snapshot.
-pub(super) trait Row {
+pub(super) trait Row: Sized {
     fn put(&self, ix: Ix, into: &mut Vec<u8>);
+
+    /// The row that these bytes are, and no more, and its place.
+    fn take(bytes: &[u8]) -> Result<(Ix, Self), Broken>;
 
     /// Entries of this row that are written later: so many of those that are only ever added to.
     fn owed(&self) -> usize {
@@ -42,42 +73,54 @@ struct Copying {
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), copying: None }
-    }
-}
-
-impl<T> Deref for Kept<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.rows
+        Self { rows: Vec::new(), slices: Vec::new(), copying: None }
     }
 }
 
 /// A copy under way is not state.
-impl<T: PartialEq> PartialEq for Kept<T> {
+impl<T: PartialEq + Row> PartialEq for Kept<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.rows == other.rows
+        self.iter().eq(other.iter())
     }
 }
 
-impl<T> From<Vec<T>> for Kept<T> {
-    fn from(rows: Vec<T>) -> Self {
-        Self { rows, copying: None }
+impl<T> Kept<T> {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn push(&mut self, row: T) {
+        self.rows.push(Slot { open: OnceCell::from(row), packed: Packed::NOWHERE });
     }
 }
 
 impl<T: Row> Kept<T> {
-    pub(super) fn get_mut(&mut self, ix: usize) -> Option<&mut T> {
-        let row = self.rows.get_mut(ix)?;
-        if let Some(copying) = &mut self.copying {
-            copying.before_change(ix, row);
-        }
-        Some(row)
+    pub(super) fn get(&self, ix: usize) -> Option<&T> {
+        self.rows.get(ix).map(|slot| slot.open(&self.slices))
     }
 
-    pub(super) fn push(&mut self, row: T) {
-        self.rows.push(row);
+    pub(super) fn get_mut(&mut self, ix: usize) -> Option<&mut T> {
+        let slot = self.rows.get_mut(ix)?;
+        if let Some(copying) = &mut self.copying {
+            copying.before_change(ix, slot, &self.slices);
+        }
+        slot.open(&self.slices);
+        slot.packed = Packed::NOWHERE;
+        slot.open.get_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
+        self.rows.iter().map(|slot| slot.open(&self.slices))
+    }
+
+    /// Unpacks every row.
+    pub(super) fn unpack(&self) -> Result<(), Broken> {
+        for slot in &self.rows {
+            if slot.open.get().is_none() {
+                let _ = slot.open.set(slot.unpacked(&self.slices)?);
+            }
+        }
+        Ok(())
     }
 
     /// The rows as they stand now are wanted.
@@ -105,11 +148,11 @@ impl<T: Row> Kept<T> {
         while copying.next < copying.until && done < enough {
             let ix = copying.next;
             copying.next += 1;
-            if let Some(row) = self.rows.get(ix)
+            if let Some(slot) = self.rows.get(ix)
                 && copying.ahead[ix / 64] >> (ix % 64) & 1 == 0
             {
                 let before = into.len();
-                copying.put(ix, row, into);
+                copying.put(ix, slot, &self.slices, into);
                 done += into.len() - before + ROW_WEIGHT;
             }
         }
@@ -127,23 +170,109 @@ impl<T: Row> Kept<T> {
     }
 }
 
+impl<T: Row> Slot<T> {
+    /// # Panics
+    /// When the bytes of a snapshot, whose checksum was right, are no row.
+    fn open(&self, slices: &[Box<[u8]>]) -> &T {
+        self.open.get_or_init(|| {
+            let row = self.unpacked(slices);
+            row.unwrap_or_else(|Broken(why)| panic!("a row of a snapshot cannot be read: {why}"))
+        })
+    }
+
+    #[cold]
+    fn unpacked(&self, slices: &[Box<[u8]>]) -> Result<T, Broken> {
+        let bytes = self.packed.bytes(slices).ok_or(Broken("a row that is not there"))?;
+        T::take(bytes).map(|(_, row)| row)
+    }
+}
+
 impl Copying {
-    fn before_change<T: Row>(&mut self, ix: usize, row: &T) {
+    fn before_change<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Box<[u8]>]) {
         if ix < self.next || ix >= self.until || self.ahead[ix / 64] >> (ix % 64) & 1 == 1 {
             return;
         }
         self.ahead[ix / 64] |= 1 << (ix % 64);
         let mut saved = std::mem::take(&mut self.saved);
-        self.put(ix, row, &mut saved);
+        self.put(ix, slot, slices, &mut saved);
         self.saved = saved;
     }
 
-    fn put<T: Row>(&mut self, ix: usize, row: &T, into: &mut Vec<u8>) {
+    fn put<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Box<[u8]>], into: &mut Vec<u8>) {
         let Ok(ix) = Ix::try_from(ix) else { return };
-        row.put(ix, into);
-        let owed = row.owed();
-        if owed > 0 {
-            self.owed.push_back((ix, owed));
+        let start = into.len();
+        into.extend_from_slice(&[0; ROW_LENGTH_LEN]);
+        match slot.packed.bytes(slices) {
+            Some(packed) => into.extend_from_slice(packed),
+            None => slot.open(slices).put(ix, into),
         }
+        let length = u32::try_from(into.len() - start - ROW_LENGTH_LEN).unwrap_or(u32::MAX);
+        if let Some(place) = into.get_mut(start..start + ROW_LENGTH_LEN) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        if let Some(row) = slot.open.get() {
+            let owed = row.owed();
+            if owed > 0 {
+                self.owed.push_back((ix, owed));
+            }
+        }
+    }
+}
+
+/// Rows of a snapshot, as they come: in any order, each once.
+pub(super) struct Filling<T> {
+    kept: Kept<T>,
+    count: usize,
+    filled: usize,
+}
+
+impl<T: Row> Filling<T> {
+    pub(super) fn new(count: u32) -> Self {
+        let count = count as usize;
+        let rows = Vec::with_capacity(count);
+        Self { kept: Kept { rows, slices: Vec::new(), copying: None }, count, filled: 0 }
+    }
+
+    /// A row that is unpacked.
+    pub(super) fn open(&mut self, ix: Ix, row: T) -> Result<(), Broken> {
+        self.fill(ix, Slot { open: OnceCell::from(row), packed: Packed::NOWHERE })
+    }
+
+    /// Rows that stay packed, each by its place and where in the slice its length stands.
+    pub(super) fn packed(&mut self, slice: Vec<u8>, rows: &[(Ix, u32)]) -> Result<(), Broken> {
+        let number = u32::try_from(self.kept.slices.len()).map_err(|_| Broken("too many slices"))?;
+        self.kept.slices.push(slice.into_boxed_slice());
+        for (ix, from) in rows {
+            self.fill(*ix, Slot { open: OnceCell::new(), packed: Packed { slice: number, from: *from } })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn get_mut(&mut self, ix: Ix) -> Option<&mut T> {
+        self.kept.rows.get_mut(ix as usize)?.open.get_mut()
+    }
+
+    fn fill(&mut self, ix: Ix, slot: Slot<T>) -> Result<(), Broken> {
+        let ix = ix as usize;
+        if ix >= self.count {
+            return Err(Broken("a row at a place that there is not"));
+        }
+        let absent = || Slot { open: OnceCell::new(), packed: Packed::NOWHERE };
+        let rows = &mut self.kept.rows;
+        if rows.len() <= ix {
+            rows.resize_with(ix + 1, absent);
+        }
+        let Some(place) = rows.get_mut(ix) else { return Err(Broken("a row at a place that there is not")) };
+        if place.packed != Packed::NOWHERE || place.open.get().is_some() {
+            return Err(Broken("a row that is there already"));
+        }
+        *place = slot;
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// `None` when one is missing.
+    pub(super) fn whole(self) -> Option<Kept<T>> {
+        (self.filled == self.count).then_some(self.kept)
     }
 }

@@ -152,7 +152,7 @@ impl Case<'_> {
     }
 
     fn limit_name(&self, limit: super::state::Ix) -> String {
-        match self.contract.settings.get(limit as usize) {
+        match self.contract.settings.get(limit) {
             Some(setting) if limit != BALANCE => setting.limit.id.as_str().to_owned(),
             _ => "balance".to_owned(),
         }

@@ -206,15 +206,15 @@ fn figures(tables: &Tables, contract: Ix, decision: &Decision) -> Vec<Figure> {
         let limit = if headroom.version == 0 {
             Some(BALANCE)
         } else {
-            let same = |setting: &super::state::Setting| {
+            let same = |setting: &super::settings::Setting| {
                 setting.version == headroom.version && setting.limit.id.as_str() == headroom.limit
             };
             // Nearly always the latest setting of the name.
-            let latest = model::LimitId::new(&headroom.limit).ok().and_then(|id| contract.current.get(&id));
+            let latest = model::LimitId::new(&headroom.limit).ok().and_then(|id| contract.settings.named(&id));
             let latest = latest.map(|named| named.setting);
             latest
-                .filter(|place| contract.settings.get(*place as usize).is_some_and(same))
-                .or_else(|| Ix::try_from(contract.settings.iter().rposition(same)?).ok())
+                .filter(|place| contract.settings.get(*place).is_some_and(same))
+                .or_else(|| Ix::try_from(contract.settings.all().iter().rposition(same)?).ok())
         };
         let (period, value, used, held) = (headroom.period, headroom.limit_value, headroom.used, headroom.held);
         limit.map(|limit| Figure { limit, period, value, used, held })
@@ -226,7 +226,7 @@ impl Tables {
     /// A limit's counter and whose it is.
     pub(super) fn counter(&self, contract_ix: Ix, limit: Ix) -> Option<(Holder, &super::usage::Counter)> {
         let contract = self.contracts.get(contract_ix as usize)?;
-        let scope = &contract.settings.get(limit as usize)?.limit.scope;
+        let scope = &contract.settings.get(limit)?.limit.scope;
         let holder = holder(self, contract_ix, scope)?;
         let rules = match holder {
             Holder::Contract => &contract.rules,

@@ -362,7 +362,7 @@ pub(super) fn headroom(
         },
     );
     if figure.limit != BALANCE {
-        let setting = contract.settings.get(figure.limit as usize)?;
+        let setting = contract.settings.get(figure.limit)?;
         let zone = tables.zones.get(usize::from(contract.zone))?;
         let limit = &setting.limit;
         headroom = Headroom {

@@ -156,7 +156,7 @@ impl Shard {
         ahead.clear();
         ahead.extend(requests.iter().map(|(_, request)| {
             let hash = match &request.body {
-                RequestBody::Transaction(transaction) => token_hash(&transaction.card.token),
+                RequestBody::Transaction(transaction) => token_hash(transaction.card.token.as_str()),
                 RequestBody::Command(_) | RequestBody::Tick(_) => 0,
             };
             Likely { key: key_of(request.idem()), hash, contract: NONE, card: NONE }

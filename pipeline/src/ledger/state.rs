@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use model::{
-    Actor, Balance, Block, CardKind, CardToken, Closure, ContractId, Currency, Discount, Driver, Group, Holiday, Limit,
+    Actor, Balance, Block, CardKind, CardToken, Closure, ContractId, Currency, Discount, Driver, Group, Holiday,
     LimitId, Location, MinorUnits, MonthlyFee, Policy, RegisterLine, Restriction, RuleMode, TimestampUs, Vehicle,
     WeekStart,
 };
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Local;
 use super::lines::{Lines, Selector};
+use super::settings::{Setting, Settings};
 use super::snapshot::fields::{Stored, json, place, register_lines, stored};
 use super::usage::Counter;
 
@@ -55,11 +56,9 @@ pub(super) struct Contract {
     pub(super) holidays: Vec<Holiday>,
     #[serde(skip)]
     pub(super) cards: Vec<Ix>,
-    /// Every setting that any limit ever had: answers name them. None is ever changed or removed.
+    /// Every setting that any limit ever had: answers name them.
     #[serde(skip)]
-    pub(super) settings: Vec<Setting>,
-    #[serde(skip)]
-    pub(super) current: Map<LimitId, Named>,
+    pub(super) settings: Settings,
     pub(super) rules_version: u64,
     pub(super) books: Option<Box<Books>>,
     /// Bills so far: a sale is billed when it was sold before the last of them.
@@ -73,24 +72,6 @@ pub(super) struct Money {
     pub(super) credit: i64,
     pub(super) held: i64,
     pub(super) unbilled: i64,
-}
-
-/// The latest setting of a limit's name; a removed limit keeps its name, so that its versions go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Named {
-    pub(super) setting: Ix,
-    pub(super) removed: bool,
-    /// The first setting since it was last removed, and its moment: limits keep their order, one-off limits their begin.
-    pub(super) first: Ix,
-    pub(super) since: TimestampUs,
-}
-
-/// One setting of a limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Setting {
-    #[serde(with = "stored")]
-    pub(super) limit: Limit,
-    pub(super) version: u32,
 }
 
 /// What is rare in the money of a contract.
@@ -291,20 +272,20 @@ impl Contract {
 
     /// The latest setting of a limit that was not removed.
     pub(super) fn setting(&self, id: &LimitId) -> Option<&Setting> {
-        let named = self.current.get(id).filter(|named| !named.removed)?;
-        self.settings.get(named.setting as usize)
+        let named = self.settings.named(id).filter(|named| !named.removed)?;
+        self.settings.get(named.setting)
     }
 
     /// Which setting of this name comes next, 1 for the first.
     pub(super) fn next_version(&self, id: &LimitId) -> u32 {
-        let last = self.current.get(id).and_then(|named| self.settings.get(named.setting as usize));
+        let last = self.settings.named(id).and_then(|named| self.settings.get(named.setting));
         last.map_or(1, |setting| setting.version.saturating_add(1))
     }
 
     /// The setting with which a limit began; limits of a scope stand in this order.
     pub(super) fn first_setting(&self, setting: Ix) -> Ix {
-        let id = self.settings.get(setting as usize).map(|setting| &setting.limit.id);
-        id.and_then(|id| self.current.get(id)).map_or(setting, |named| named.first)
+        let id = self.settings.get(setting).map(|setting| &setting.limit.id);
+        id.and_then(|id| self.settings.named(id)).map_or(setting, |named| named.first)
     }
 
     pub(super) fn group(&self, ix: Ix) -> Option<&Party<Group>> {

@@ -10,8 +10,9 @@ use model::{CardToken, ContractId, ProductCode, TimestampUs};
 use super::calendar::{self, Zone};
 use super::kept::Kept;
 use super::lines::{CodeIx, Line, Lines, NO_CODE, Quantity, Selector};
+use super::settings::Settings;
 use super::state::{
-    Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules, Setting,
+    Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules,
 };
 use super::usage::{Amounts, Counted, Counter, Usage};
 
@@ -53,9 +54,9 @@ impl PartialEq for Tables {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CardSlot {
-    hash: u64,
-    contract: Ix,
-    card: Ix,
+    pub(super) hash: u64,
+    pub(super) contract: Ix,
+    pub(super) card: Ix,
 }
 
 /// Product codes and groups by number.
@@ -93,9 +94,9 @@ impl Codes {
     }
 }
 
-pub(super) fn token_hash(token: &CardToken) -> u64 {
+pub(super) fn token_hash(token: &str) -> u64 {
     use std::hash::BuildHasher;
-    foldhash::fast::FixedState::default().hash_one(token.as_str())
+    foldhash::fast::FixedState::default().hash_one(token)
 }
 
 impl Tables {
@@ -105,7 +106,7 @@ impl Tables {
 
     /// The card of a contract that has this token.
     pub(super) fn card(&self, contract: Ix, token: &CardToken) -> Option<Ix> {
-        let hash = token_hash(token);
+        let hash = token_hash(token.as_str());
         let same = |slot: &CardSlot| {
             slot.hash == hash
                 && slot.contract == contract
@@ -121,7 +122,7 @@ impl Tables {
 
     pub(super) fn add_card(&mut self, card: Card) {
         let Ok(ix) = Ix::try_from(self.cards.len()) else { return };
-        let slot = CardSlot { hash: token_hash(&card.token), contract: card.contract, card: ix };
+        let slot = CardSlot { hash: token_hash(card.token.as_str()), contract: card.contract, card: ix };
         if let Some(contract) = self.contracts.get_mut(card.contract as usize) {
             contract.cards.push(ix);
         }
@@ -129,28 +130,29 @@ impl Tables {
         self.card_ix.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 
-    /// Makes what follows from contracts, their settings and cards: indexes, and when something is due.
-    pub(super) fn index(&mut self, mut contracts: Vec<Contract>, cards: Vec<Card>) {
+    /// Makes what follows from contracts and cards: indexes, and when something is due. `slots` has each card in its place.
+    pub(super) fn index(&mut self, mut contracts: Kept<Contract>, cards: Kept<Card>, slots: &[CardSlot]) {
         let mut counts = vec![0_usize; contracts.len()];
-        for card in &cards {
-            if let Some(count) = counts.get_mut(card.contract as usize) {
+        for slot in slots {
+            if let Some(count) = counts.get_mut(slot.contract as usize) {
                 *count += 1;
             }
         }
-        for (contract, count) in contracts.iter_mut().zip(counts) {
-            contract.cards.reserve_exact(count);
-        }
-        self.card_ix.reserve(cards.len(), |slot| slot.hash);
-        for (ix, card) in (0..).zip(&cards) {
-            let slot = CardSlot { hash: token_hash(&card.token), contract: card.contract, card: ix };
-            if let Some(contract) = contracts.get_mut(card.contract as usize) {
-                contract.cards.push(ix);
+        for (ix, count) in counts.into_iter().enumerate() {
+            if let Some(contract) = contracts.get_mut(ix) {
+                contract.cards.reserve_exact(count);
             }
-            self.card_ix.insert_unique(slot.hash, slot, |slot| slot.hash);
+        }
+        self.card_ix.reserve(slots.len(), |slot| slot.hash);
+        for slot in slots {
+            if let Some(contract) = contracts.get_mut(slot.contract as usize) {
+                contract.cards.push(slot.card);
+            }
+            self.card_ix.insert_unique(slot.hash, *slot, |slot| slot.hash);
         }
         self.contract_ix = contracts.iter().map(|contract| contract.id.clone()).zip(0..).collect();
         self.due_us = contracts.iter().map(Contract::due_us).collect();
-        (self.contracts, self.cards) = (contracts.into(), cards.into());
+        (self.contracts, self.cards) = (contracts, cards);
     }
 
     /// The place of a zone; the same for the same name.
@@ -406,14 +408,14 @@ fn amounts(state: PurchaseState, lines: &Lines) -> Amounts<'_> {
 }
 
 /// Whether a limit counts a purchase at all, whatever its products.
-fn concerns(counter: &Counter, settings: &[Setting], holidays: &[model::Holiday], purchase: &Purchase) -> bool {
+fn concerns(counter: &Counter, settings: &Settings, holidays: &[model::Holiday], purchase: &Purchase) -> bool {
     if counter.offline && !purchase.offline {
         return false;
     }
     if counter.plain {
         return true;
     }
-    let schedule = settings.get(counter.limit as usize).and_then(|setting| setting.limit.schedule.as_ref());
+    let schedule = settings.get(counter.limit).and_then(|setting| setting.limit.schedule.as_ref());
     schedule.is_none_or(|schedule| calendar::covers(schedule, holidays, purchase.local))
 }
 

@@ -76,7 +76,7 @@ fn named(tables: &Tables, contract_ix: Ix, fact: &Fact) -> Option<CardToken> {
         Fact::LimitRemoved { limit } => {
             // The limit is gone from `current`; its last setting still says whose it was.
             let settings = &tables.contracts.get(contract_ix as usize)?.settings;
-            let last = settings.iter().rev().find(|setting| setting.limit.id == *limit)?;
+            let last = settings.all().iter().rev().find(|setting| setting.limit.id == *limit)?;
             match &last.limit.scope {
                 model::Scope::Card(card) => Some(card.clone()),
                 _ => None,

@@ -7,7 +7,8 @@ use model::{
     WeekStart,
 };
 
-use super::super::state::{Contract, Ix, Map, Money, NONE, Rules, TopUp};
+use super::super::settings::Settings;
+use super::super::state::{Contract, Ix, Money, NONE, Rules, TopUp};
 use super::super::tables::Tables;
 use super::{review_due, with};
 
@@ -109,8 +110,7 @@ impl Contract {
             discounts: Vec::new(),
             holidays: Vec::new(),
             cards: Vec::new(),
-            settings: Vec::new(),
-            current: Map::default(),
+            settings: Settings::default(),
             rules_version: 0,
             books: None,
             bills: 0,

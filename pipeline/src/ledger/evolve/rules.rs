@@ -8,7 +8,8 @@ use model::{
     RestrictionList, Scope, TimestampUs, Vehicle,
 };
 
-use super::super::state::{Ix, NONE, Named, Parties, Party, Rules, Setting};
+use super::super::settings::{Named, Setting};
+use super::super::state::{Ix, NONE, Parties, Party, Rules};
 use super::super::tables::{Holder, Tables};
 use super::super::usage::Counter;
 use super::with;
@@ -167,11 +168,11 @@ fn put_limit(tables: &mut Tables, ix: Ix, at: TimestampUs, limit: &Limit, versio
     let week_start = contract.week_start;
     let setting = Ix::try_from(contract.settings.len()).unwrap_or(NONE);
     contract.settings.push(Setting { limit: limit.clone(), version });
-    let before = contract.current.get(&limit.id).copied().filter(|named| !named.removed);
+    let before = contract.settings.named(&limit.id).filter(|named| !named.removed);
     let (first, since) = before.map_or((setting, at), |before| (before.first, before.since));
-    contract.current.insert(limit.id.clone(), Named { setting, removed: false, first, since });
+    contract.settings.name(limit.id.clone(), Named { setting, removed: false, first, since });
     let old =
-        before.and_then(|before| Some((before.setting, contract.settings.get(before.setting as usize)?.limit.clone())));
+        before.and_then(|before| Some((before.setting, contract.settings.get(before.setting)?.limit.clone())));
     let counted = old.and_then(|(place, old)| {
         let rules = rules_of(tables, ix, &old.scope)?;
         let place = rules.limits.iter().position(|counter| counter.limit == place)?;
@@ -211,10 +212,8 @@ pub(super) fn remove_limit(tables: &mut Tables, ix: Ix, id: &LimitId) {
 
 fn drop_limit(tables: &mut Tables, ix: Ix, id: &LimitId) {
     let Some(contract) = tables.contracts.get_mut(ix as usize) else { return };
-    let Some(named) = contract.current.get_mut(id) else { return };
-    named.removed = true;
-    let setting = named.setting;
-    let Some(scope) = contract.settings.get(setting as usize).map(|setting| setting.limit.scope.clone()) else {
+    let Some(setting) = contract.settings.remove(id) else { return };
+    let Some(scope) = contract.settings.get(setting).map(|setting| setting.limit.scope.clone()) else {
         return;
     };
     if let Some(rules) = rules_of(tables, ix, &scope) {
@@ -225,15 +224,15 @@ fn drop_limit(tables: &mut Tables, ix: Ix, id: &LimitId) {
 /// Limits whose hours look at holidays count other purchases when the holidays change.
 fn recount_for_holidays(tables: &mut Tables, ix: Ix) {
     let Some(contract) = tables.contracts.get(ix as usize) else { return };
-    let mut current: Vec<Named> = contract.current.values().copied().filter(|named| !named.removed).collect();
+    let mut current: Vec<Named> = contract.settings.names().filter(|named| !named.removed).collect();
     current.retain(|named| {
         let schedule =
-            contract.settings.get(named.setting as usize).and_then(|setting| setting.limit.schedule.as_ref());
+            contract.settings.get(named.setting).and_then(|setting| setting.limit.schedule.as_ref());
         schedule.is_some_and(|schedule| !schedule.holidays.is_ignore())
     });
     let week_start = contract.week_start;
     for Named { setting, since, .. } in current {
-        let limit = tables.contracts.get(ix as usize).and_then(|contract| contract.settings.get(setting as usize));
+        let limit = tables.contracts.get(ix as usize).and_then(|contract| contract.settings.get(setting));
         let Some(limit) = limit.map(|setting| setting.limit.clone()) else { continue };
         let Some(holder) = holder(tables, ix, &limit.scope) else { continue };
         let selector = tables.selector(&limit.product);

@@ -169,7 +169,7 @@ impl Order<'_> {
 fn daily_id(card: &CardToken, name: &str) -> LimitId {
     let plain = LimitId::new(&format!("{card}:{name}"));
     // A token as long as tokens may be leaves no room: its hash stands for it.
-    let short = |_| LimitId::new(&format!("{:016x}:{name}", token_hash(card)));
+    let short = |_| LimitId::new(&format!("{:016x}:{name}", token_hash(card.as_str())));
     plain.or_else(short).expect("digits, letters and a colon make an identifier")
 }
 

@@ -19,6 +19,8 @@ const CHECKSUM_LEN: usize = 16;
 const LEVEL: i32 = 1;
 /// Far above any slice: one row of a contract with as many parties and top-ups as there may be.
 const SLICE_BYTES_MAX: u32 = 256 << 20;
+/// Room that is made for a slice before its bytes are seen.
+const ROOM_MAX: usize = 1 << 16;
 /// No window of the packing needs more memory than this, as a power of two.
 const WINDOW_LOG_MAX: u32 = 24;
 
@@ -82,7 +84,7 @@ impl Writer {
 pub(super) fn split(bytes: &[u8]) -> Result<(Header, &[u8]), Corrupt> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Corrupt::Magic)?;
     let (&format, rest) = rest.split_first().ok_or(Corrupt::Header)?;
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(Corrupt::Format(format));
     }
     let (len, rest) = rest.split_first_chunk::<2>().ok_or(Corrupt::Header)?;
@@ -97,9 +99,9 @@ pub(super) fn split(bytes: &[u8]) -> Result<(Header, &[u8]), Corrupt> {
 pub(super) struct Slices<'a> {
     pub(super) header: Header,
     unpacking: BufReader<read::Decoder<'a, &'a [u8]>>,
-    /// Unpacked bytes before the present slice.
-    pub(super) after: u64,
-    slice: Vec<u8>,
+    /// Unpacked bytes before the present slice, and with it.
+    pub(super) before: u64,
+    after: u64,
 }
 
 impl<'a> Slices<'a> {
@@ -118,32 +120,34 @@ impl<'a> Slices<'a> {
         }
         let mut unpacking = read::Decoder::with_buffer(packed).map_err(|error| packing(0, &error))?;
         unpacking.window_log_max(WINDOW_LOG_MAX).map_err(|error| packing(0, &error))?;
-        Ok(Self { header, unpacking: BufReader::with_capacity(1 << 17, unpacking), after: 0, slice: Vec::new() })
+        Ok(Self { header, unpacking: BufReader::with_capacity(1 << 17, unpacking), before: 0, after: 0 })
     }
 
     /// The next slice; `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Corrupt> {
-        self.after += self.slice.len() as u64;
-        self.slice.clear();
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Corrupt> {
+        self.before = self.after;
         let after = self.after;
         let unpacking = &mut self.unpacking;
         // Grows with what is there, whatever length is told.
         let mut read = |len: u32, into: &mut Vec<u8>| {
             unpacking.by_ref().take(u64::from(len)).read_to_end(into).map_err(|error| packing(after, &error))
         };
-        match read(4, &mut self.slice)? {
+        let mut told = Vec::with_capacity(4);
+        match read(4, &mut told)? {
             0 => return Ok(None),
             4 => {}
             _ => return Err(Corrupt::Missing("a slice")),
         }
-        let len = self.slice.first_chunk::<4>().map_or(0, |len| u32::from_le_bytes(*len));
+        let len = told.first_chunk::<4>().map_or(0, |len| u32::from_le_bytes(*len));
         if len == 0 || len > SLICE_BYTES_MAX {
             return Err(Corrupt::Slice { after, why: "a length that no slice has" });
         }
-        if read(len, &mut self.slice)? != len as usize {
+        let mut slice = Vec::with_capacity((len as usize).min(ROOM_MAX));
+        if read(len, &mut slice)? != len as usize {
             return Err(Corrupt::Missing("the end of a slice"));
         }
-        Ok(self.slice.get(4..))
+        self.after += 4 + u64::from(len);
+        Ok(Some(slice))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Contracts, settings and cards as rows of a snapshot, and back.
 //!
+//! A slice of contracts or cards holds rows, each after four bytes with its length; a slice of settings the place of their
+//! contract, their number in four bytes, and the settings.
+//!
 //! What follows from other rows is not written but made again: a contract's cards and the names of its limits and parties,
 //! whether a card is plain, when its oldest purchase arrived.
 
@@ -13,22 +16,27 @@ use super::slices::{Broken, put, take};
 use crate::ledger::calendar::Local;
 use crate::ledger::kept::Row;
 use crate::ledger::lines::Lines;
-use crate::ledger::state::{
-    Card, Contract, Face, Ix, MonthSum, Named, Parties, Purchase, PurchaseState, Rules, Setting,
-};
+use crate::ledger::settings::{Packed, Settings};
+use crate::ledger::state::{Card, Contract, Face, Ix, MonthSum, Parties, Purchase, PurchaseState, Rules};
 
 const DAY_SECS: i64 = 86_400;
-/// The least that a purchase and a name take: no room is made for more than the slice can hold.
+/// The least that a purchase takes: no room is made for more than the slice can hold.
 const PURCHASE_BYTES_MIN: usize = 14;
-const NAMED_BYTES_MIN: usize = 4;
+/// Bytes for the number of settings in a slice.
+const COUNT_LEN: usize = 4;
 
 impl Row for Contract {
     fn put(&self, ix: Ix, into: &mut Vec<u8>) {
-        put(into, &(ix, self.settings.len(), self.current.len()));
+        put(into, &(ix, self.settings.len(), self.settings.count_of_names()));
         put(into, self);
-        for named in self.current.values() {
-            put(into, named);
-        }
+        self.settings.put_names(into);
+    }
+
+    fn take(mut bytes: &[u8]) -> Result<(Ix, Self), Broken> {
+        let (ix, promised, count_of_names, mut contract) = take_contract(&mut bytes)?;
+        let names = bytes.to_vec();
+        contract.settings = Settings::of_snapshot(Packed { promised, count_of_names, names, ..Packed::default() });
+        Ok((ix, contract))
     }
 
     fn owed(&self) -> usize {
@@ -36,25 +44,14 @@ impl Row for Contract {
     }
 }
 
-/// A contract without its settings and cards, which come in rows of their own.
-pub(super) struct ContractRow {
-    pub(super) ix: Ix,
-    pub(super) settings: usize,
-    pub(super) contract: Contract,
-    pub(super) names: Vec<Named>,
-}
-
-pub(super) fn take_contract(from: &mut &[u8]) -> Result<ContractRow, Broken> {
-    let (ix, settings, count): (Ix, usize, usize) = take(from)?;
+/// A contract with how many settings and names of limits it has: these come after it.
+pub(super) fn take_contract(from: &mut &[u8]) -> Result<(Ix, usize, usize, Contract), Broken> {
+    let (ix, settings, names): (Ix, usize, usize) = take(from)?;
     let mut contract: Contract = take(from)?;
     if let Some(parties) = &mut contract.parties {
         index_parties(parties);
     }
-    let mut names = Vec::with_capacity(count.min(from.len() / NAMED_BYTES_MIN));
-    for _ in 0..count {
-        names.push(take(from)?);
-    }
-    Ok(ContractRow { ix, settings, contract, names })
+    Ok((ix, settings, names, contract))
 }
 
 fn index_parties(parties: &mut Parties) {
@@ -64,18 +61,46 @@ fn index_parties(parties: &mut Parties) {
     *driver_ix = (0..).zip(drivers).map(|(ix, driver)| (driver.party.id.clone(), ix)).collect();
 }
 
-/// Settings of a contract from `from` on until about `enough` bytes; gives the next.
-pub(super) fn put_settings(contract: (Ix, &[Setting]), from: usize, enough: usize, into: &mut Vec<u8>) -> usize {
-    let (ix, settings) = contract;
+/// Settings of a contract from `from` up to `until`, until about `enough` bytes; gives the next. As they came from a
+/// snapshot they are copied all at once.
+pub(super) fn put_settings(
+    (ix, settings): (Ix, &Settings),
+    (from, until): (usize, usize),
+    enough: usize,
+    into: &mut Vec<u8>,
+) -> usize {
     put(into, &ix);
+    let place = into.len();
+    into.extend_from_slice(&[0; COUNT_LEN]);
     let mut next = from;
-    while let Some(setting) = settings.get(next)
-        && (next == from || into.len() < enough)
-    {
-        put(into, setting);
-        next += 1;
+    match settings.packed() {
+        Some(packed) if from == 0 && packed.promised == until => {
+            into.extend_from_slice(&packed.settings);
+            next = until;
+        }
+        _ => {
+            for setting in settings.all().iter().take(until).skip(from) {
+                if next > from && into.len() >= enough {
+                    break;
+                }
+                put(into, setting);
+                next += 1;
+            }
+        }
+    }
+    let count = u32::try_from(next - from).unwrap_or(u32::MAX);
+    if let Some(place) = into.get_mut(place..place + COUNT_LEN) {
+        place.copy_from_slice(&count.to_le_bytes());
     }
     next
+}
+
+/// The contract of a slice of settings, and how many follow.
+pub(super) fn take_settings(from: &mut &[u8]) -> Result<(Ix, usize), Broken> {
+    let ix = take(from)?;
+    let (count, rest) = from.split_first_chunk().ok_or(Broken("a slice that ends in the middle"))?;
+    *from = rest;
+    Ok((ix, u32::from_le_bytes(*count) as usize))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +143,17 @@ impl Row for Card {
             before = (purchase.auth, purchase.received_at.get());
         }
     }
+
+    fn take(mut bytes: &[u8]) -> Result<(Ix, Self), Broken> {
+        let row = take_card(&mut bytes)?;
+        if bytes.is_empty() { Ok(row) } else { Err(Broken("a card that goes on after its end")) }
+    }
+}
+
+/// The place of a packed card, its token and its contract: with them it is found.
+pub(super) fn card_head(row: &[u8]) -> Result<(Ix, &str, Ix), Broken> {
+    let mut row = row;
+    Ok((take(&mut row)?, take(&mut row)?, take(&mut row)?))
 }
 
 pub(super) fn take_card(from: &mut &[u8]) -> Result<(Ix, Card), Broken> {

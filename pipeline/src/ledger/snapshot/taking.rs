@@ -107,11 +107,11 @@ impl Shard {
                 tables.contracts.copy_some(0, &mut slice);
                 return Some(slice);
             }
-            let settings = tables.contracts.get(ix as usize).and_then(|contract| contract.settings.get(..count));
-            let settings = settings.unwrap_or_default();
+            let Some(contract) = tables.contracts.get(ix as usize) else { return None };
             slice[0] = Kind::Settings.byte();
-            taking.settings_next = put_settings((ix, settings), taking.settings_next, enough, &mut slice);
-            if taking.settings_next >= settings.len() {
+            let range = (taking.settings_next, count);
+            taking.settings_next = put_settings((ix, &contract.settings), range, enough, &mut slice);
+            if taking.settings_next >= count {
                 taking.settings_next = 0;
                 tables.contracts.paid();
             }

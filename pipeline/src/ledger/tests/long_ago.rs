@@ -79,7 +79,7 @@ fn a_limit_that_is_set_years_later_counts_what_was_bought_long_ago() {
         at = AT.plus_us(i64::from(step) * 9 * DAY_US);
         owner.buys(step, at);
         litres += i64::from(step);
-        summed = summed.max(owner.shard.tables.cards[0].older.len());
+        summed = summed.max(owner.shard.tables.cards.get(0).unwrap().older.len());
         // More than three years, in which every month and quarter has its turn.
         if step % 10 == 0 {
             let later = format!("later{step}");
@@ -97,7 +97,7 @@ fn a_limit_that_is_set_years_later_counts_what_was_bought_long_ago() {
         }
     }
     let sums = |card: &crate::ledger::state::Card| card.older.iter().map(|sum| sum.key.month).min();
-    assert_eq!(sums(&owner.shard.tables.cards[0]), Some(crate::ledger::tables::LONG_AGO), "years went into one sum");
+    assert_eq!(sums(owner.shard.tables.cards.get(0).unwrap()), Some(crate::ledger::tables::LONG_AGO), "years went into one sum");
     // Of all products and of diesel: the month under way, fourteen before it, and all that is older.
     assert!(summed <= 2 * 16, "{summed} sums are kept");
     // What was bought afterwards is counted once more by all.

@@ -32,11 +32,17 @@ fn check(seed: u64, seen: &mut Seen) {
     let mut owner = Owner::new(Config { key_retention_us, ..Config::default() });
     let requests = requests(seed, STEPS_MAX);
     let begin = random.random_range(0..requests.len());
+    // Begins with what a snapshot left packed, in every second history; now and then just before the next snapshot.
+    let restored_at = (seed % 2 == 0).then(|| begin.saturating_sub(random.random_range(0..30)));
     let hurry = random.random_range(1..12);
     let mut taken: Option<(Header, Writer, Shard)> = None;
     let mut file = None;
     let mut late: Vec<LedgerRecord> = Vec::new();
     for (place, request) in requests.into_iter().enumerate() {
+        if restored_at == Some(place) {
+            let end = owner.end();
+            owner.shard = read(&whole(&mut owner.shard, end)).expect("what was written").1;
+        }
         if place == begin {
             // The state may be ahead of what stands in the ledger: an owner decides on while its records are under way.
             let offset = owner.end() - random.random_range(0..=owner.end().min(5));

@@ -58,7 +58,7 @@ fn missing(shard: &Shard) -> BTreeSet<&'static str> {
     let cards = || tables.cards.iter();
     let contracts = || tables.contracts.iter();
     let purchases = || cards().flat_map(|card| &card.purchases);
-    let limits = || contracts().flat_map(|contract| &contract.settings).map(|setting| &setting.limit);
+    let limits = || contracts().flat_map(|contract| contract.settings.all()).map(|setting| &setting.limit);
     let books = || contracts().filter_map(|contract| contract.books.as_deref());
     let parties = || contracts().filter_map(|contract| contract.parties.as_deref());
     let rules = || {
@@ -99,7 +99,7 @@ fn missing(shard: &Shard) -> BTreeSet<&'static str> {
         ("rolling limits", window("rolling")),
         ("one-off limits", window("one_off")),
         ("lifetime limits", window("lifetime")),
-        ("limits removed", contracts().any(|contract| contract.current.values().any(|named| named.removed))),
+        ("limits removed", contracts().any(|contract| contract.settings.names().any(|named| named.removed))),
         ("answers with remarks", shard.answers.any(|decided| decided.remarks.is_some())),
         ("answers with figures", shard.answers.any(|decided| decided.figures > 2)),
     ];
