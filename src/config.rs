@@ -104,7 +104,7 @@ pub(crate) struct Snapshots {
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { store: String::new(), every: Span(Duration::from_secs(15 * 60)), after_records: 200_000, keep: 3 }
+        Self { store: String::new(), every: Span(Duration::from_secs(3 * 60)), after_records: 10_000, keep: 3 }
     }
 }
 

@@ -63,9 +63,7 @@ pub(crate) fn requests(
         // With nothing to read there is only news to wait for.
         let news = if epochs.is_empty() { follow.recv_timeout(WAIT).ok() } else { follow.try_recv().ok() };
         if let Some(news) = news {
-            for news in std::iter::once(news).chain(follow.try_iter()) {
-                change(&mut reader, &mut epochs, &news)?;
-            }
+            change(&mut reader, &mut epochs, std::iter::once(news).chain(follow.try_iter()))?;
         }
         if !epochs.is_empty() {
             reader.read(BATCH_MAX, REQUESTS_WAIT, &mut batch)?;
@@ -91,17 +89,27 @@ pub(crate) fn requests(
     Ok(())
 }
 
-fn change(reader: &mut LogReader, epochs: &mut BTreeMap<PartitionId, i64>, news: &Follow) -> Result<(), ingest::Error> {
-    match *news {
-        Follow::Begin { partition, epoch, next } => {
-            epochs.insert(partition, epoch);
-            reader.add(&[(Topic::Requests, partition, next.map_or(From::Beginning, From::Offset))])
-        }
-        Follow::End { partition } => {
-            epochs.remove(&partition);
-            reader.remove(&[(Topic::Requests, partition)])
+/// Partitions that begin together are asked for together: each asking is some round trips to the broker.
+fn change(
+    reader: &mut LogReader,
+    epochs: &mut BTreeMap<PartitionId, i64>,
+    news: impl Iterator<Item = Follow>,
+) -> Result<(), ingest::Error> {
+    let mut begun = Vec::new();
+    for news in news {
+        match news {
+            Follow::Begin { partition, epoch, next } => {
+                epochs.insert(partition, epoch);
+                begun.push((Topic::Requests, partition, next.map_or(From::Beginning, From::Offset)));
+            }
+            Follow::End { partition } => {
+                epochs.remove(&partition);
+                begun.retain(|(_, begun, _)| *begun != partition);
+                reader.remove(&[(Topic::Requests, partition)])?;
+            }
         }
     }
+    reader.add(&begun)
 }
 
 /// Reads these partitions' readings and sales into the station dataflow, from the beginning of what is kept, and tells it

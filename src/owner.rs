@@ -22,10 +22,12 @@ use sinks::Recorder;
 const BATCH_MAX: usize = 4096;
 /// What others write to the log may be seen so much later; our own way does not lead through here.
 const GATHER: Duration = Duration::from_millis(100);
+/// Fewer records are decoded where they are.
+const DECODED_AT_ONCE_MIN: usize = 256;
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// A record of a log that has owners.
-pub(crate) trait Owned: Serialize + DeserializeOwned {
+pub(crate) trait Owned: Serialize + DeserializeOwned + Send {
     fn takeover(owner: &str, at_us: TimestampUs) -> Self;
     fn seen(&self) -> Seen<'_>;
 }
@@ -169,7 +171,12 @@ impl Owner {
     ) -> anyhow::Result<()> {
         let mut batch = std::mem::take(&mut self.batch);
         self.reader.read(BATCH_MAX, wait, &mut batch)?;
-        for message in batch.drain(..) {
+        let topic = self.log.topic_name(self.topic);
+        let folds = |message: &LogMessage| {
+            self.held.get(&message.partition).is_some_and(|held| held.tenancy.epoch().is_none())
+        };
+        let records = decode_all::<R>(&topic, &batch, folds);
+        for (message, record) in batch.drain(..).zip(records) {
             let (partition, offset) = (message.partition, message.offset);
             let Some(held) = self.held.get_mut(&partition) else { continue };
             if held.tenancy.epoch().is_some() && !looks_like_takeover(&message) {
@@ -179,7 +186,7 @@ impl Owner {
                 }
                 continue;
             }
-            let record: R = decode(&self.log.topic_name(self.topic), &message)?;
+            let record: R = record.unwrap_or_else(|| decode(&topic, &message))?;
             match held.tenancy.record(offset, record.seen()) {
                 Step::Fold => {
                     self.folded += 1;
@@ -247,6 +254,31 @@ fn decode<R: DeserializeOwned>(topic: &str, message: &LogMessage) -> anyhow::Res
             "{topic}/{} offset {} cannot be read: was it written by another version of Forecourt?",
             message.partition, message.offset
         )
+    })
+}
+
+/// Decodes those that are wanted, on as many threads as there are processors when it is worth their start: it is most of the
+/// work of reading what was recorded.
+fn decode_all<R: Owned>(
+    topic: &str,
+    messages: &[LogMessage],
+    wanted: impl Fn(&LogMessage) -> bool,
+) -> Vec<Option<anyhow::Result<R>>> {
+    let wanted: Vec<Option<&LogMessage>> = messages.iter().map(|message| wanted(message).then_some(message)).collect();
+    let decoded = |some: &[Option<&LogMessage>]| -> Vec<_> {
+        some.iter().map(|message| message.map(|message| decode(topic, message))).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = messages.len().div_ceil(threads).max(DECODED_AT_ONCE_MIN);
+    let mut parts = wanted.chunks(each);
+    let own = parts.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || decoded(part))).collect();
+        let mut records = decoded(own);
+        for other in others {
+            records.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        records
     })
 }
 

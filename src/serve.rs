@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use model::Topic;
@@ -27,6 +27,9 @@ const SCREEN_BATCHES_MAX: usize = 64;
 const KAFKA_ASKED_EVERY: Duration = Duration::from_secs(1);
 const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MQTT_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+/// How long other readers of the logs leave the machine to a ledger that begins, and how often they look.
+const DECISIONS_FIRST_MAX: Duration = Duration::from_secs(5);
+const DECIDING_ASKED_EVERY: Duration = Duration::from_millis(20);
 /// How long the last records may take to be acknowledged at the end.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
@@ -95,9 +98,15 @@ async fn start(
     ensure_topics(config, health, &parts.stop_now).await?;
     let _ = topics_are_there.send(());
 
+    if config.process.has(Role::Ledger) {
+        start_ledger(config, parts, health)?;
+    }
     if config.process.has(Role::Dashboards) {
-        let (log, stop) = (log.clone(), parts.stop_now.clone());
-        parts.aside("screens", move || flows::screens(&log, &screen_feed, &stop))?;
+        let (log, health, stop) = (log.clone(), health.clone(), parts.stop_now.clone());
+        parts.aside("screens", move || {
+            decisions_first(&health, &stop);
+            flows::screens(&log, &screen_feed, &stop)
+        })?;
     } else {
         screen_feed.send(vec![dashboards::Feed::CaughtUp]).await?;
         health.set("dashboards", true, "not a role of this process");
@@ -108,9 +117,6 @@ async fn start(
             drop(screen_feed);
             Ok(())
         });
-    }
-    if config.process.has(Role::Ledger) {
-        start_ledger(config, parts, health)?;
     }
     if config.process.has(Role::Stations) {
         start_stations(config, parts, health)?;
@@ -345,7 +351,20 @@ fn start_stations(config: &Config, parts: &mut Parts, health: &dashboards::Healt
     };
     let (log, name) = (config.log(), config.process.name.clone());
     let (clock, health, stop) = (parts.clock.clone(), health.clone(), parts.stop_now.clone());
-    parts.aside("stations", move || stations::run(&log, &name, &settings, &clock, &health, &stop))
+    parts.aside("stations", move || {
+        decisions_first(&health, &stop);
+        stations::run(&log, &name, &settings, &clock, &health, &stop)
+    })
+}
+
+/// Waits until this process decides what it owns: reading whole logs beside would keep processors, memory and the broker
+/// from it. Not for ever: a ledger that is folded from its beginning takes longer than people wait for a page.
+fn decisions_first(health: &dashboards::Health, stop: &AtomicBool) {
+    let begun = Instant::now();
+    let deciding = || !health.waiting_for().iter().any(|part| part.name == "ledger");
+    while !deciding() && begun.elapsed() < DECISIONS_FIRST_MAX && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(DECIDING_ASKED_EVERY);
+    }
 }
 
 /// Everything that runs, and how to end it.
