@@ -141,7 +141,7 @@ mod tests {
         let expected = [40, 30].map(|read_to| (Name { read_to }.to_string(), usize::try_from(read_to).expect("small")));
         assert_eq!(found, expected);
         let card = CardToken::new("K-29").expect("a token");
-        assert!(tables(store.clone()).all(|(_, cards)| cards.contract_of(&card).is_some()));
+        assert!(tables(store).all(|(_, cards)| cards.contract_of(&card).is_some()));
     }
 
     #[test]

@@ -42,15 +42,13 @@ pub(in crate::route) struct Follower {
 
 struct Saving {
     to: Sender<Unpacked>,
-    /// Records read that the newest file does not have.
+    /// Records read that the newest file does not have; all of them when there is none.
     records: usize,
-    has_file: bool,
 }
 
 impl Saving {
     fn is_due(&self, known: usize) -> bool {
-        let many = SAVED_AFTER_RECORDS.max(known / 10);
-        self.records >= many || (!self.has_file && known > 0)
+        self.records >= SAVED_AFTER_RECORDS.max(known / 10)
     }
 }
 
@@ -69,7 +67,6 @@ impl Follower {
             }
         };
         let chosen = tables.into_iter().flatten().find_map(usable);
-        let has_file = chosen.is_some();
         let cards = if let Some((name, cards)) = chosen {
             tracing::info!(file = name, cards = cards.known(), "saved card table read");
             cards
@@ -82,7 +79,7 @@ impl Follower {
         };
         let left_at_open = spans.iter().zip(cards.positions()).map(|(span, position)| span.end - position).sum();
         reader.add(&places(&cards))?;
-        let save = save.map(|to| Saving { to, records: 0, has_file });
+        let save = save.map(|to| Saving { to, records: 0 });
         let batch = Vec::with_capacity(BATCH_MAX);
         Ok(Self { settings: settings.clone(), reader, cards, batch, left_at_open, save })
     }
@@ -107,7 +104,7 @@ impl Follower {
         {
             // Nobody is there any more when all ends.
             let _ = saving.to.try_send(self.cards.unpacked());
-            (saving.records, saving.has_file) = (0, true);
+            saving.records = 0;
         }
         Ok(())
     }
