@@ -3,7 +3,8 @@
 //! In: rows, made or packed in the slices of a snapshot, and the moment from which a copy is wanted. Out: each row; each row as
 //! it stood at that moment, in bytes, a few at a time. Guarantees: a row that is not copied yet is copied before anybody
 //! can change it, because nobody else hands out a row to be changed; rows that come later are not part of the copy; a row of a
-//! snapshot is unpacked when somebody asks for it first, and copied as it came for as long as nobody changes it.
+//! snapshot is unpacked when somebody asks for it first, and copied as it came for as long as nobody changes it. A slice of which
+//! every row was changed is given up.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -19,9 +20,16 @@ pub(super) const ROW_LENGTH_LEN: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Kept<T> {
     rows: Vec<Slot<T>>,
-    /// Of a snapshot, with rows that may be packed still.
-    slices: Vec<Box<[u8]>>,
+    /// Of a snapshot.
+    slices: Vec<Slice>,
     copying: Option<Box<Copying>>,
+}
+
+/// Rows in bytes, and how many of them are still as they were.
+#[derive(Clone, Debug)]
+struct Slice {
+    bytes: Box<[u8]>,
+    unchanged: usize,
 }
 
 /// A row, or where it lies in the slices: one of both at least.
@@ -41,8 +49,9 @@ struct Packed {
 impl Packed {
     const NOWHERE: Self = Self { slice: u32::MAX, from: 0 };
 
-    fn bytes(self, slices: &[Box<[u8]>]) -> Option<&[u8]> {
-        let (length, rest) = slices.get(self.slice as usize)?.get(self.from as usize..)?.split_first_chunk()?;
+    fn bytes(self, slices: &[Slice]) -> Option<&[u8]> {
+        let bytes = &slices.get(self.slice as usize)?.bytes;
+        let (length, rest) = bytes.get(self.from as usize..)?.split_first_chunk()?;
         rest.get(..u32::from_le_bytes(*length) as usize)
     }
 }
@@ -105,7 +114,13 @@ impl<T: Row> Kept<T> {
             copying.before_change(ix, slot, &self.slices);
         }
         slot.open(&self.slices);
-        slot.packed = Packed::NOWHERE;
+        let packed = std::mem::replace(&mut slot.packed, Packed::NOWHERE);
+        if let Some(slice) = self.slices.get_mut(packed.slice as usize) {
+            slice.unchanged -= 1;
+            if slice.unchanged == 0 {
+                slice.bytes = Box::default();
+            }
+        }
         slot.open.get_mut()
     }
 
@@ -173,7 +188,7 @@ impl<T: Row> Kept<T> {
 impl<T: Row> Slot<T> {
     /// # Panics
     /// When the bytes of a snapshot, whose checksum was right, are no row.
-    fn open(&self, slices: &[Box<[u8]>]) -> &T {
+    fn open(&self, slices: &[Slice]) -> &T {
         self.open.get_or_init(|| {
             let row = self.unpacked(slices);
             row.unwrap_or_else(|Broken(why)| panic!("a row of a snapshot cannot be read: {why}"))
@@ -181,14 +196,14 @@ impl<T: Row> Slot<T> {
     }
 
     #[cold]
-    fn unpacked(&self, slices: &[Box<[u8]>]) -> Result<T, Broken> {
+    fn unpacked(&self, slices: &[Slice]) -> Result<T, Broken> {
         let bytes = self.packed.bytes(slices).ok_or(Broken("a row that is not there"))?;
         T::take(bytes).map(|(_, row)| row)
     }
 }
 
 impl Copying {
-    fn before_change<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Box<[u8]>]) {
+    fn before_change<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Slice]) {
         if ix < self.next || ix >= self.until || self.ahead[ix / 64] >> (ix % 64) & 1 == 1 {
             return;
         }
@@ -198,7 +213,7 @@ impl Copying {
         self.saved = saved;
     }
 
-    fn put<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Box<[u8]>], into: &mut Vec<u8>) {
+    fn put<T: Row>(&mut self, ix: usize, slot: &Slot<T>, slices: &[Slice], into: &mut Vec<u8>) {
         let Ok(ix) = Ix::try_from(ix) else { return };
         let start = into.len();
         into.extend_from_slice(&[0; ROW_LENGTH_LEN]);
@@ -241,7 +256,7 @@ impl<T: Row> Filling<T> {
     /// Rows that stay packed, each by its place and where in the slice its length stands.
     pub(super) fn packed(&mut self, slice: Vec<u8>, rows: &[(Ix, u32)]) -> Result<(), Broken> {
         let number = u32::try_from(self.kept.slices.len()).map_err(|_| Broken("too many slices"))?;
-        self.kept.slices.push(slice.into_boxed_slice());
+        self.kept.slices.push(Slice { bytes: slice.into_boxed_slice(), unchanged: rows.len() });
         for (ix, from) in rows {
             self.fill(*ix, Slot { open: OnceCell::new(), packed: Packed { slice: number, from: *from } })?;
         }
@@ -274,5 +289,64 @@ impl<T: Row> Filling<T> {
     /// `None` when one is missing.
     pub(super) fn whole(self) -> Option<Kept<T>> {
         (self.filled == self.count).then_some(self.kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::slices::{put, take};
+    use super::*;
+
+    impl Row for u64 {
+        fn put(&self, ix: Ix, into: &mut Vec<u8>) {
+            put(into, &(ix, *self));
+        }
+
+        fn take(mut bytes: &[u8]) -> Result<(Ix, Self), Broken> {
+            take(&mut bytes)
+        }
+    }
+
+    /// Rows 0, 10, 20 … in slices of four.
+    fn restored(count: u32) -> Kept<u64> {
+        let mut filling = Filling::new(count);
+        let all: Vec<Ix> = (0..count).collect();
+        for some in all.chunks(4) {
+            let (mut slice, mut places) = (Vec::new(), Vec::new());
+            for ix in some {
+                places.push((*ix, u32::try_from(slice.len()).unwrap()));
+                let mut row = Vec::new();
+                (u64::from(*ix) * 10).put(*ix, &mut row);
+                slice.extend_from_slice(&u32::try_from(row.len()).unwrap().to_le_bytes());
+                slice.append(&mut row);
+            }
+            filling.packed(slice, &places).unwrap();
+        }
+        filling.whole().unwrap()
+    }
+
+    #[test]
+    fn rows_are_unpacked_when_asked_for_and_a_slice_goes_when_all_of_it_has_changed() {
+        let mut kept = restored(10);
+        assert!(kept.rows.iter().all(|slot| slot.open.get().is_none()));
+        assert_eq!((kept.get(3), kept.get(10)), (Some(&30), None));
+        assert_eq!(kept.rows.iter().filter(|slot| slot.open.get().is_some()).count(), 1);
+        for ix in [0, 1, 2, 1] {
+            *kept.get_mut(ix).unwrap() += 1;
+        }
+        assert_eq!(kept.get(3), Some(&30), "the one that did not change is still there");
+        *kept.get_mut(3).unwrap() += 1;
+        let left: Vec<usize> = kept.slices.iter().map(|slice| slice.bytes.len()).collect();
+        assert!(left[0] == 0 && left[1] > 0 && left[2] > 0, "{left:?}");
+        assert!(kept.iter().copied().eq([1, 12, 21, 31, 40, 50, 60, 70, 80, 90]));
+    }
+
+    #[test]
+    fn a_row_comes_once_and_in_its_place() {
+        let mut filling = Filling::new(2);
+        assert_eq!(filling.open(2, 0), Err(Broken("a row at a place that there is not")));
+        assert_eq!(filling.open(1, 7), Ok(()));
+        assert_eq!(filling.packed(vec![0; 8], &[(1, 0)]), Err(Broken("a row that is there already")));
+        assert!(filling.whole().is_none(), "the first is missing");
     }
 }
