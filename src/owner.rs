@@ -172,9 +172,8 @@ impl Owner {
         let mut batch = std::mem::take(&mut self.batch);
         self.reader.read(BATCH_MAX, wait, &mut batch)?;
         let topic = self.log.topic_name(self.topic);
-        let folds = |message: &LogMessage| {
-            self.held.get(&message.partition).is_some_and(|held| held.tenancy.epoch().is_none())
-        };
+        let folds =
+            |message: &LogMessage| self.held.get(&message.partition).is_some_and(|held| held.tenancy.epoch().is_none());
         let records = decode_all::<R>(&topic, &batch, folds);
         for (message, record) in batch.drain(..).zip(records) {
             let (partition, offset) = (message.partition, message.offset);

@@ -11,9 +11,7 @@ use super::calendar::{self, Zone};
 use super::kept::Kept;
 use super::lines::{CodeIx, Line, Lines, NO_CODE, Quantity, Selector};
 use super::settings::Settings;
-use super::state::{
-    Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules,
-};
+use super::state::{Card, Contract, Ix, Map, MonthKey, MonthSum, NONE, Parties, Purchase, PurchaseState, Rules};
 use super::usage::{Amounts, Counted, Counter, Usage};
 
 /// Single purchases are remembered so long; rolling windows and late completions look back no further.

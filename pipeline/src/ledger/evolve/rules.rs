@@ -171,8 +171,7 @@ fn put_limit(tables: &mut Tables, ix: Ix, at: TimestampUs, limit: &Limit, versio
     let before = contract.settings.named(&limit.id).filter(|named| !named.removed);
     let (first, since) = before.map_or((setting, at), |before| (before.first, before.since));
     contract.settings.name(limit.id.clone(), Named { setting, removed: false, first, since });
-    let old =
-        before.and_then(|before| Some((before.setting, contract.settings.get(before.setting)?.limit.clone())));
+    let old = before.and_then(|before| Some((before.setting, contract.settings.get(before.setting)?.limit.clone())));
     let counted = old.and_then(|(place, old)| {
         let rules = rules_of(tables, ix, &old.scope)?;
         let place = rules.limits.iter().position(|counter| counter.limit == place)?;
@@ -226,8 +225,7 @@ fn recount_for_holidays(tables: &mut Tables, ix: Ix) {
     let Some(contract) = tables.contracts.get(ix as usize) else { return };
     let mut current: Vec<Named> = contract.settings.names().filter(|named| !named.removed).collect();
     current.retain(|named| {
-        let schedule =
-            contract.settings.get(named.setting).and_then(|setting| setting.limit.schedule.as_ref());
+        let schedule = contract.settings.get(named.setting).and_then(|setting| setting.limit.schedule.as_ref());
         schedule.is_some_and(|schedule| !schedule.holidays.is_ignore())
     });
     let week_start = contract.week_start;

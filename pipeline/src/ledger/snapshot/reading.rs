@@ -99,7 +99,8 @@ impl Parts {
                 }
             }
             (Kind::Settings, format) => {
-                let (ix, found) = if format == 1 { format1::take_settings(&mut slice)? } else { take_settings(&mut slice)? };
+                let (ix, found) =
+                    if format == 1 { format1::take_settings(&mut slice)? } else { take_settings(&mut slice)? };
                 let contract = self.contracts.get_mut(ix).ok_or(Broken("settings of no contract"))?;
                 let packed = contract.settings.packed_mut().ok_or(Broken("settings of no contract"))?;
                 packed.found += found;
@@ -139,7 +140,8 @@ impl Parts {
             return Err(Broken("fewer codes than there were"));
         }
         let contracts = contracts.whole().ok_or(Broken("fewer contracts than there were"))?;
-        let complete = |contract: &Contract| contract.settings.packed().is_none_or(|packed| packed.found == packed.promised);
+        let complete =
+            |contract: &Contract| contract.settings.packed().is_none_or(|packed| packed.found == packed.promised);
         if !contracts.iter().all(complete) {
             return Err(Broken("fewer settings of limits than there were"));
         }

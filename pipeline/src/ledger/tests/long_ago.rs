@@ -97,7 +97,11 @@ fn a_limit_that_is_set_years_later_counts_what_was_bought_long_ago() {
         }
     }
     let sums = |card: &crate::ledger::state::Card| card.older.iter().map(|sum| sum.key.month).min();
-    assert_eq!(sums(owner.shard.tables.cards.get(0).unwrap()), Some(crate::ledger::tables::LONG_AGO), "years went into one sum");
+    assert_eq!(
+        sums(owner.shard.tables.cards.get(0).unwrap()),
+        Some(crate::ledger::tables::LONG_AGO),
+        "years went into one sum"
+    );
     // Of all products and of diesel: the month under way, fourteen before it, and all that is older.
     assert!(summed <= 2 * 16, "{summed} sums are kept");
     // What was bought afterwards is counted once more by all.
