@@ -20,7 +20,7 @@ use sinks::Recorder;
 use tokio::sync::watch;
 
 use crate::flows::Follow;
-use crate::owner::{Begin, Event, Owner, is_successor};
+use crate::owner::{Begin, Event, Owner};
 use crate::snapshots::{Finished, Job, News, Store};
 
 const WAIT: Duration = Duration::from_millis(20);
@@ -65,7 +65,6 @@ pub(crate) fn run(log: &LogSettings, instance: &str, links: Links, stop: &Atomic
     let mut role = Role {
         links,
         log: log.clone(),
-        instance: instance.to_owned(),
         membership,
         owner,
         retake: BTreeMap::new(),
@@ -82,7 +81,6 @@ pub(crate) fn run(log: &LogSettings, instance: &str, links: Links, stop: &Atomic
 struct Role {
     links: Links,
     log: LogSettings,
-    instance: String,
     membership: Membership,
     owner: Owner,
     /// Partitions of ours that another owner took, and when to take them back.
@@ -114,7 +112,7 @@ impl Role {
             self.begin(&due)?;
         }
         let mut lost = Vec::new();
-        let (Links { dataflow, follow, .. }, instance) = (&self.links, &self.instance);
+        let Links { dataflow, follow, .. } = &self.links;
         self.owner.turn::<LedgerRecord>(WAIT, |event| {
             match event {
                 Event::Fold { partition, offset, record } => {
@@ -124,10 +122,10 @@ impl Role {
                     dataflow.feed(partition).send(ledger::Input::Start { partition, epoch })?;
                     follow.send(Follow::Begin { partition, epoch, next })?;
                 }
-                Event::Lost { partition, owner } if is_successor(&owner, instance) => {
+                Event::Lost { partition, owner, is_successor: true } => {
                     bail!("partition {partition} was taken over by another Forecourt with our name ({owner}): this one ends");
                 }
-                Event::Lost { partition, owner } => {
+                Event::Lost { partition, owner, .. } => {
                     tracing::warn!(%partition, owner, "another Forecourt took a partition over");
                     lost.push(partition);
                 }

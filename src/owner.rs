@@ -4,6 +4,8 @@
 //! owner. Guarantees: those of [`Tenancy`], for each partition by itself: others go on while one begins. Does not: decide
 //! which partitions belong here; the consumer group does.
 
+mod predecessors;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,6 +20,8 @@ use pipeline::tenancy::{Seen, Step, Tenancy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sinks::Recorder;
+
+use predecessors::{Predecessors, instance_of, process_of};
 
 const BATCH_MAX: usize = 4096;
 /// What others write to the log may be seen so much later; our own way does not lead through here.
@@ -79,10 +83,11 @@ pub(crate) enum Event<R> {
         epoch: i64,
         next: Option<i64>,
     },
-    /// Another owner has it: the tenancy is over.
+    /// Another owner has it: the tenancy is over. A successor is another process with our name that was started in our place.
     Lost {
         partition: PartitionId,
         owner: String,
+        is_successor: bool,
     },
 }
 
@@ -95,6 +100,7 @@ pub(crate) struct Owner {
     begun: u64,
     reader: LogReader,
     held: BTreeMap<PartitionId, Held>,
+    predecessors: Predecessors,
     batch: Vec<LogMessage>,
     folded: u64,
     told: Instant,
@@ -120,6 +126,7 @@ impl Owner {
             begun: 0,
             reader: LogReader::open_relaxed(log, &[], GATHER)?,
             held: BTreeMap::new(),
+            predecessors: Predecessors::default(),
             batch: Vec::new(),
             folded: 0,
             told: Instant::now(),
@@ -136,6 +143,7 @@ impl Owner {
             let tenancy = Tenancy::new(name, begin.fence, begin.last_request);
             let held = Held { tenancy, began: Instant::now(), head: String::new(), latest_own: None };
             self.held.insert(begin.partition, held);
+            self.predecessors.begins(begin.partition, begin.fence.epoch());
         }
         Ok(())
     }
@@ -186,12 +194,18 @@ impl Owner {
                 continue;
             }
             let record: R = record.unwrap_or_else(|| decode(&topic, &message))?;
+            if let Seen::Takeover { owner } = record.seen()
+                && process_of(owner) != self.process
+            {
+                self.predecessors.seen(partition, owner);
+            }
             match held.tenancy.record(offset, record.seen()) {
                 Step::Fold => {
                     self.folded += 1;
                     take(Event::Fold { partition, offset, record })?;
                 }
                 Step::Start { epoch } => {
+                    self.predecessors.started(partition);
                     held.head = head(epoch);
                     let next = held.tenancy.last_request().map(|last| last + 1);
                     let secs = held.began.elapsed().as_secs_f64();
@@ -199,7 +213,13 @@ impl Owner {
                     take(Event::Fold { partition, offset, record })?;
                     take(Event::Start { partition, epoch, next })?;
                 }
-                Step::Lost { owner } => take(Event::Lost { partition, owner })?,
+                Step::Lost { owner } => {
+                    let is_successor = instance_of(&owner) == instance_of(&self.process)
+                        && !self.predecessors.include(process_of(&owner), |partition, offset| {
+                            owner_at::<R>(&self.log, self.topic, partition, offset)
+                        })?;
+                    take(Event::Lost { partition, owner, is_successor })?;
+                }
                 Step::Own | Step::Ignore => {}
             }
         }
@@ -287,9 +307,24 @@ fn unique_name(instance: &str) -> String {
     format!("{instance}:{}-{:x}", std::process::id(), since.as_nanos())
 }
 
-/// An owner under the name of this process, which is another process: it was started in our place.
-pub(crate) fn is_successor(owner: &str, instance: &str) -> bool {
-    owner.split_once(':').is_some_and(|(name, _)| name == instance)
+/// Who wrote the takeover at this offset.
+fn owner_at<R: Owned>(
+    log: &LogSettings,
+    topic: Topic,
+    partition: PartitionId,
+    offset: i64,
+) -> anyhow::Result<Option<String>> {
+    let mut reader = LogReader::open(log, &[(topic, partition, From::Offset(offset))])?;
+    let mut messages = Vec::new();
+    while messages.is_empty() && !reader.caught_up(topic, partition) {
+        reader.read(1, GATHER, &mut messages)?;
+    }
+    let Some(message) = messages.first() else { return Ok(None) };
+    let record: R = decode(&log.topic_name(topic), message)?;
+    Ok(match record.seen() {
+        Seen::Takeover { owner } => Some(owner.to_owned()),
+        _ => None,
+    })
 }
 
 pub(crate) fn now() -> TimestampUs {

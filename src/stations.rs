@@ -120,7 +120,7 @@ impl Role<'_> {
                     Event::Start { partition, epoch, .. } => {
                         dataflow.feed(partition).send(Input::Start { partition, epoch })?;
                     }
-                    Event::Lost { partition, owner } => {
+                    Event::Lost { partition, owner, .. } => {
                         tracing::warn!(%partition, owner, "another Forecourt took a station partition over");
                         lost = true;
                     }
