@@ -95,14 +95,14 @@ mod tests {
         // A takes over again, with a state in which B's takeover is the latest.
         of_a.begins(zero, Some(12));
         of_a.seen(zero, &format!("{b}-1"));
-        assert!(!of_a.include(b, nobody).unwrap(), "B is A's successor");
+        assert!(!of_a.include(b, nobody).expect("read"), "B is A's successor");
         of_b.begins(zero, Some(20));
         let asked = |partition, offset| {
             assert_eq!((partition, offset), (zero, 7));
             Ok(Some(format!("{a}-4")))
         };
-        assert!(of_b.include(a, asked).unwrap(), "A came before B");
-        assert!(of_b.include("forecourt:50-cccc", nobody).unwrap());
-        assert!(!of_b.include("forecourt:300-dddd", nobody).unwrap(), "a third one is B's successor");
+        assert!(of_b.include(a, asked).expect("read"), "A came before B");
+        assert!(of_b.include("forecourt:50-cccc", nobody).expect("read"));
+        assert!(!of_b.include("forecourt:300-dddd", nobody).expect("read"), "a third one is B's successor");
     }
 }

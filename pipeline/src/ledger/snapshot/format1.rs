@@ -1,9 +1,9 @@
 //! Format 1: rows stood one after the other, without their lengths.
 
-use super::rows::{take_card as card, take_contract as contract};
+use super::rows::take_contract as contract;
 use super::slices::{Broken, take};
 use crate::ledger::settings::{Named, Packed, Setting, Settings};
-use crate::ledger::state::{Card, Contract, Ix};
+use crate::ledger::state::{Contract, Ix};
 
 pub(super) fn take_contract(from: &mut &[u8]) -> Result<(Ix, Contract), Broken> {
     let (ix, promised, count_of_names, mut contract) = contract(from)?;
@@ -21,10 +21,6 @@ pub(super) fn take_settings(from: &mut &[u8]) -> Result<(Ix, usize), Broken> {
         count += 1;
     }
     Ok((ix, count))
-}
-
-pub(super) fn take_card(from: &mut &[u8]) -> Result<(Ix, Card), Broken> {
-    card(from)
 }
 
 fn skipped<'a, T: serde::Deserialize<'a>>(from: &mut &'a [u8], count: usize) -> Result<&'a [u8], Broken> {

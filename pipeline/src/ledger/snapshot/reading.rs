@@ -8,7 +8,7 @@
 use model::ProductCode;
 
 use super::file::Slices;
-use super::rows::{card_head, take_settings};
+use super::rows::{card_head, take_card, take_settings};
 use super::slices::{Broken, Kind, take};
 use super::taking::Base;
 use super::{Corrupt, Header, format1};
@@ -108,7 +108,7 @@ impl Parts {
             }
             (Kind::Cards, 1) => {
                 while !slice.is_empty() {
-                    let (ix, card) = format1::take_card(&mut slice)?;
+                    let (ix, card) = take_card(&mut slice)?;
                     let slot = CardSlot { hash: token_hash(card.token.as_str()), contract: card.contract, card: ix };
                     self.put_slot(slot)?;
                     self.cards.open(ix, card)?;

@@ -107,7 +107,7 @@ impl Shard {
                 tables.contracts.copy_some(0, &mut slice);
                 return Some(slice);
             }
-            let Some(contract) = tables.contracts.get(ix as usize) else { return None };
+            let contract = tables.contracts.get(ix as usize)?;
             slice[0] = Kind::Settings.byte();
             let range = (taking.settings_next, count);
             taking.settings_next = put_settings((ix, &contract.settings), range, enough, &mut slice);

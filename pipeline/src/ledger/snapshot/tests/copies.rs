@@ -33,7 +33,7 @@ fn check(seed: u64, seen: &mut Seen) {
     let requests = requests(seed, STEPS_MAX);
     let begin = random.random_range(0..requests.len());
     // Begins with what a snapshot left packed, in every second history; now and then just before the next snapshot.
-    let restored_at = (seed % 2 == 0).then(|| begin.saturating_sub(random.random_range(0..30)));
+    let restored_at = seed.is_multiple_of(2).then(|| begin.saturating_sub(random.random_range(0..30)));
     let hurry = random.random_range(1..12);
     let mut taken: Option<(Header, Writer, Shard)> = None;
     let mut file = None;
