@@ -3,11 +3,18 @@
 //! Linux counts priorities per thread, and the threads and processes that a thread starts, librdkafka's among them, inherit
 //! its own. Nothing here needs a privilege. A system that refuses, or has no such settings, runs everything alike.
 
-/// Lets decisions go first: to be called by threads that nobody's decision waits for. They have little weight beside those
-/// that decide, and never interrupt one.
+/// Lets decisions go first: to be called by threads that nobody's decision waits for, but people do. They have little weight
+/// beside those that decide.
 pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     linux::set(libc::SCHED_BATCH, linux::niceness() + 10);
+}
+
+/// Lets everybody else go first: for history, which only must not be lost. Whoever wakes up takes the processor from such a thread
+/// at once; beside one that never sleeps it gets next to nothing.
+pub(crate) fn come_last() {
+    #[cfg(target_os = "linux")]
+    linux::set(libc::SCHED_IDLE, linux::niceness());
 }
 
 #[cfg(target_os = "linux")]
@@ -58,18 +65,27 @@ mod linux {
             std::thread::spawn(check).join().expect("the thread checks");
         }
 
+        fn policy() -> i32 {
+            // SAFETY: a plain system call.
+            unsafe { libc::sched_getscheduler(0) }
+        }
+
         #[test]
         fn what_gives_way_is_behind_and_so_is_what_it_starts() {
             let before = niceness();
             in_thread(|| {
                 let before = niceness();
                 crate::priority::give_way();
-                assert_eq!(niceness(), (before + 10).min(19));
-                // SAFETY: a plain system call.
-                assert_eq!(unsafe { libc::sched_getscheduler(0) }, libc::SCHED_BATCH);
+                assert_eq!((niceness(), policy()), ((before + 10).min(19), libc::SCHED_BATCH));
                 let own = niceness();
                 std::thread::scope(|scope| {
-                    scope.spawn(|| assert_eq!(niceness(), own));
+                    scope.spawn(|| assert_eq!((niceness(), policy()), (own, libc::SCHED_BATCH)));
+                });
+            });
+            in_thread(|| {
+                crate::priority::come_last();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| assert_eq!(policy(), libc::SCHED_IDLE));
                 });
             });
             assert_eq!(niceness(), before, "other threads keep theirs");

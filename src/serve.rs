@@ -232,7 +232,7 @@ fn start_sinks(config: &Config, parts: &mut Parts, health: &dashboards::Health) 
     };
     let status = sinks::clickhouse::Status::default();
     let (stop, reported) = (parts.stop_async.subscribe(), status.clone());
-    parts.task("clickhouse", async move { Ok(sinks::clickhouse::run(clickhouse, reported, stop).await?) });
+    parts.history("clickhouse", async move { Ok(sinks::clickhouse::run(clickhouse, reported, stop).await?) });
     let (stop, health) = (parts.stop_async.subscribe(), health.clone());
     parts.task("history", async move {
         report_history(&status, &health, stop).await;
@@ -381,6 +381,8 @@ struct Parts {
     tasks: tokio::task::JoinSet<()>,
     /// Where the tasks run, and what they start: no decision waits for them.
     background: Background,
+    /// For what comes after all of that.
+    history: Background,
     recorders: Vec<Arc<Recorder>>,
     failed: mpsc::Sender<anyhow::Error>,
     failures: mpsc::Receiver<anyhow::Error>,
@@ -389,13 +391,8 @@ struct Parts {
 impl Parts {
     fn new(clock: ingest::Clock) -> anyhow::Result<Self> {
         let (failed, failures) = mpsc::channel(16);
-        let background = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .thread_name("background")
-            .on_thread_start(priority::give_way)
-            .build()
-            .context("the async runtime cannot start")?;
-        let background = Background(Some(background));
+        let background = Background::new("background", priority::give_way)?;
+        let history = Background::new("history", priority::come_last)?;
         Ok(Self {
             clock,
             stop_now: Arc::default(),
@@ -404,6 +401,7 @@ impl Parts {
             threads: Vec::new(),
             tasks: tokio::task::JoinSet::new(),
             background,
+            history,
             recorders: Vec::new(),
             failed,
             failures,
@@ -450,13 +448,27 @@ impl Parts {
 
     /// A task whose error ends the process.
     fn task(&mut self, name: &'static str, body: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let body = self.told(name, body);
+        self.tasks.spawn_on(body, self.background.handle());
+    }
+
+    /// As [`Self::task`], for what comes last.
+    fn history(&mut self, name: &'static str, body: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let body = self.told(name, body);
+        self.tasks.spawn_on(body, self.history.handle());
+    }
+
+    fn told(
+        &self,
+        name: &'static str,
+        body: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let failed = self.failed.clone();
-        let body = async move {
+        async move {
             if let Err(error) = body.await {
                 let _ = failed.try_send(error.context(format!("{name} failed")));
             }
-        };
-        self.tasks.spawn_on(body, self.background.handle());
+        }
     }
 
     /// Readers first, then what they feed, the page last.
@@ -482,6 +494,12 @@ impl Parts {
 struct Background(Option<tokio::runtime::Runtime>);
 
 impl Background {
+    fn new(name: &str, priority: fn()) -> anyhow::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.enable_all().thread_name(name).on_thread_start(priority).build();
+        Ok(Self(Some(runtime.context("the async runtime cannot start")?)))
+    }
+
     fn handle(&self) -> &tokio::runtime::Handle {
         match &self.0 {
             Some(runtime) => runtime.handle(),

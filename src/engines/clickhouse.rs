@@ -35,7 +35,7 @@ pub(super) fn plan(engines: &std::path::Path, data: PathBuf, log: PathBuf, addre
             command.arg("clickhouse");
             command.arg("--data").arg(&data).arg("--library").arg(&library).arg("--listen").arg(address.to_string());
             // Decisions must not wait for history.
-            process::give_way(&mut command);
+            process::come_last(&mut command);
             Ok(command)
         }),
         ready: Box::new(move || answers(address).unwrap_or(false)),

@@ -27,10 +27,10 @@ pub(super) fn bind_to_this_thread(command: &mut Command) {
     unsafe { command.pre_exec(before_exec) };
 }
 
-/// The child takes second place when processors are scarce.
-pub(super) fn give_way(command: &mut Command) {
+/// The child takes the last place when processors are scarce.
+pub(super) fn come_last(command: &mut Command) {
     let before_exec = || {
-        crate::priority::give_way();
+        crate::priority::come_last();
         Ok(())
     };
     // SAFETY: the closure makes system calls and allocates nothing.
