@@ -12,6 +12,7 @@ mod consumption;
 mod insert;
 mod ledger_facts;
 mod member;
+mod pace;
 pub mod plan;
 mod readings;
 pub mod rows;

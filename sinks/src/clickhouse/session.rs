@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::PartitionId;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -20,7 +20,7 @@ use super::member::{self, Identity, Member};
 use super::plan::{Lanes, Positions, Start, Step};
 use super::rows::{Batch, Place, Source};
 use super::status::{Phase, Status};
-use super::{Config, server};
+use super::{Config, pace, server};
 use crate::Error;
 use crate::kafka::{self, Committed, REQUEST_TIMEOUT};
 
@@ -133,6 +133,8 @@ struct Session<'a> {
     inserter: Inserter,
     inserted_at: Option<Instant>,
     watermarks_at: Option<Instant>,
+    /// When the oldest and the newest record of the batch in hand were written to the log.
+    written: Option<(SystemTime, SystemTime)>,
 }
 
 impl<'a> Session<'a> {
@@ -168,6 +170,7 @@ impl<'a> Session<'a> {
             inserter,
             inserted_at: None,
             watermarks_at: None,
+            written: None,
         };
         let opened = session.become_member().and_then(|is_member| {
             if is_member {
@@ -300,6 +303,7 @@ impl<'a> Session<'a> {
         self.read_on()?;
         self.status.change(self.source.topic(), |topic| topic.phase = Phase::Recording);
         loop {
+            let began = Instant::now();
             let batch = self.collect()?;
             if let Some(end) = self.end() {
                 return Ok(end);
@@ -310,6 +314,10 @@ impl<'a> Session<'a> {
                 return Ok(end);
             }
             self.ask_for_ends();
+            if let Some((oldest, newest)) = self.written.take() {
+                let covers = newest.duration_since(oldest).unwrap_or_default();
+                wait(self.stop, pace::rest(covers, newest.elapsed().unwrap_or_default(), began.elapsed()));
+            }
         }
     }
 
@@ -365,6 +373,9 @@ impl<'a> Session<'a> {
                     offset: message.offset(),
                     recorded_at_ms: message.timestamp().to_millis().unwrap_or(0),
                 };
+                let written = UNIX_EPOCH + Duration::from_millis(place.recorded_at_ms.max(0).unsigned_abs());
+                let (oldest, newest) = self.written.unwrap_or((written, written));
+                self.written = Some((oldest.min(written), newest.max(written)));
                 let payload = message.payload().unwrap_or_default();
                 let source = self.source;
                 self.lanes.admit(place.partition, place.offset, |fence, purpose| {
