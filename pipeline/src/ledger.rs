@@ -34,7 +34,7 @@ mod usage;
 mod views;
 mod wishes;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use model::{ContractId, Device, LedgerRecord, Millilitres, PartitionId, ProductCode, Request, TimestampUs};
@@ -51,10 +51,18 @@ use state::Moment;
 /// Messages that wait for one worker before the sender does.
 const QUEUE_MAX: usize = 1024;
 
-/// A snapshot goes on with so many slices, and after so long with the next ones. At full speed the worker and the thread that packs
-/// would keep two processors from all else. Each input makes slices and asks for a timer too, so under load it is faster.
+/// A snapshot goes on with so many slices, and after so long with the next ones: by estimate a twentieth of the time of the worker,
+/// and as much of the thread that packs. At full speed they would keep two processors from all else.
 const SLICES_AT_ONCE: usize = 4;
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(4);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for the pace of snapshots: nothing that is decided or recorded depends on it"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
 
 /// Starts the workers. Each input's outputs go to `outputs` as one batch, in order; a full channel makes the worker wait.
 /// A snapshot goes on between batches and while there is nothing else to do, a few slices at a time, and is brought to its end
@@ -68,8 +76,8 @@ pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
         let scope = stream.scope();
         stream.unary_frontier::<CapacityContainerBuilder<Vec<Output>>, _, _, _>(Pipeline, "decide", move |_, info| {
             let again = scope.activator_for(info.address);
-            // Held while a snapshot is under way: it goes on without input.
-            let mut held: Option<Capability<Time>> = None;
+            // Held while a snapshot is under way: it goes on without input, when its time has come and a timer rings.
+            let mut held: Option<(Capability<Time>, Instant)> = None;
             move |(input, frontier), output| {
                 input.for_each(|time, inputs| {
                     let mut decided = Vec::new();
@@ -80,12 +88,15 @@ pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
                         output.session(&time).give_container(&mut decided);
                     }
                     if held.is_none() && partitions.snapshot_under_way() {
-                        held = time.retain_least(output.output_index());
+                        held = time.retain_least(output.output_index()).map(|time| (time, now()));
                     }
                 });
-                let Some(time) = &held else { return };
-                let mut parts = Vec::new();
+                let Some((time, next)) = &mut held else { return };
                 let closed = frontier.is_empty();
+                if now() < *next && !closed {
+                    return;
+                }
+                let mut parts = Vec::new();
                 (0..SLICES_AT_ONCE).take_while(|_| partitions.go_on(closed, &mut parts)).for_each(drop);
                 if !parts.is_empty() {
                     output.session(time).give_container(&mut parts);
@@ -95,6 +106,7 @@ pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
                 } else if closed {
                     again.activate();
                 } else {
+                    *next = now() + PAUSE;
                     again.activate_after(PAUSE);
                 }
             }
