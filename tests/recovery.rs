@@ -2,7 +2,7 @@
 //! of a ClickHouse that is away, and what it costs to share the work between processes. Not part of the tests: `make recovery` prints the figures of the machine that it runs on.
 //!
 //! `RECOVERY_CARDS` sets how many cards (1,000,000), `RECOVERY_TAIL` the longest tail (200,000), `RECOVERY_RATE` how many
-//! transactions a second beside the faults (1,000).
+//! transactions a second beside the faults (500), `RECOVERY_TURNS` how often they come (6): one minute each.
 
 mod instance;
 mod under_load;
@@ -156,72 +156,82 @@ fn a_start_from_a_snapshot_and_its_tail() {
     }
 }
 
+const QUIET_S: u64 = 30;
+const OUTAGE_S: u64 = 20;
+
 #[test]
-#[ignore = "measures; takes eight minutes: make recovery"]
+#[ignore = "measures; takes twelve minutes: make recovery"]
 fn decisions_while_snapshots_are_taken_and_while_clickhouse_is_away() {
-    let rate = setting("RECOVERY_RATE", 1_000).to_string();
+    let rate = setting("RECOVERY_RATE", 500).to_string();
+    // Turns of all states: what the machine does by itself falls on all alike.
+    let turns = setting("RECOVERY_TURNS", 6);
     let folder = tempfile::tempdir().expect("a folder");
     let engines = Instance::embedded(folder.path());
-    let forecourt = forecourt(&engines, folder.path(), "every = \"8s\"\n");
+    let forecourt = forecourt(&engines, folder.path(), "every = \"24s\"\n");
     let samples = folder.path().join("samples.csv").display().to_string();
     // While the JVM translates what it finds busy, it takes a quarter of two cores from everything else.
     let fleet = ["--cards", "100000", "--contracts", "5000", "--without", "clickhouse,mqtt,websocket"];
     load(&engines, &forecourt, &[&fleet[..], &["--transactions-per-s", "3000", "--seconds", "30"]].concat());
     let (now_ms, wait) = (|| now_us() / 1_000, |seconds| std::thread::sleep(Duration::from_secs(seconds)));
-    let more = [&fleet[..], &["--transactions-per-s", &rate, "--seconds", "350", "--samples", &samples]].concat();
-    let (said, [begun, away, back, caught_up, ended]) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| load(&engines, &forecourt, &more));
+    let seconds = (180 + turns * (QUIET_S + OUTAGE_S + 20)).to_string();
+    let traffic = ["--transactions-per-s", &rate, "--seconds", &seconds, "--samples", &samples];
+    let (said, outages) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&engines, &forecourt, &[&fleet[..], &traffic].concat()));
         // Its contracts and cards are opened first.
         wait(40);
-        let begun = now_ms();
-        wait(240);
+        let caught_up = || {
+            eventually("rows caught up", Duration::from_secs(140), || {
+                let newest = "SELECT toUnixTimestamp64Milli(max(recorded_at)) FROM recovery.ledger_facts";
+                let newest: u64 = engines.clickhouse(newest).parse().ok()?;
+                (newest + 3_000 > now_ms()).then_some(())
+            });
+            now_ms()
+        };
+        caught_up();
         let clickhouse = engines.engine("clickhouse").expect("it runs").to_string();
-        assert!(run("kill", &["-STOP", &clickhouse]).status.success());
-        let away = now_ms();
-        wait(40);
-        assert!(run("kill", &["-CONT", &clickhouse]).status.success());
-        let back = now_ms();
-        eventually("rows caught up", Duration::from_secs(80), || {
-            let newest = "SELECT toUnixTimestamp64Milli(max(recorded_at)) FROM recovery.ledger_facts";
-            let newest: u64 = engines.clickhouse(newest).parse().ok()?;
-            (newest + 3_000 > now_ms()).then_some(())
-        });
-        let caught_up = now_ms();
-        let said = load.join().expect("the load");
-        (said, [begun, away, back, caught_up, now_ms()])
+        let tell = |signal: &str| assert!(run("kill", &[signal, &clickhouse]).status.success());
+        let outage = |_| {
+            let begun = now_ms();
+            wait(QUIET_S);
+            tell("-STOP");
+            let away = now_ms();
+            wait(OUTAGE_S);
+            tell("-CONT");
+            let back = now_ms();
+            [begun, away, back, caught_up()]
+        };
+        let outages: Vec<[u64; 4]> = (0..turns).map(outage).collect();
+        (load.join().expect("the load"), outages)
     });
     println!("{said}");
-    println!(
-        "ClickHouse was stopped for {} s and caught up in {:.1} s",
-        (back - away) / 1000,
-        (caught_up - back) as f64 / 1e3
-    );
-    let mut phases = vec![];
-    let mut phase = |name: &str, from: u64, to: u64| {
+    let mut arguments = vec!["phases".to_owned(), "--samples".to_owned(), samples];
+    let mut phase = |name: &str, turn: usize, from: u64, to: u64| {
         if to > from {
-            phases.extend(["--phase".to_owned(), format!("{name}={from}..{to}")]);
+            arguments.extend(["--phase".to_owned(), format!("{name}@{turn}={from}..{to}")]);
         }
     };
-    // Snapshots of the four partitions come one after the other; what lies between them is quiet.
-    let mut quiet_from = begun;
-    let mut taken = Vec::new();
-    for (from, to) in snapshots(&forecourt.log) {
-        taken.push((from, to));
-        if from > begun && from < away {
-            phase("quiet", quiet_from, from);
-            quiet_from = quiet_from.max(to);
+    let taken = snapshots(&forecourt.log);
+    for (turn, [begun, away, back, caught_up]) in outages.into_iter().enumerate() {
+        // Snapshots of the four partitions come one after the other; what lies between them is quiet, or one of the others.
+        for (name, from, to) in
+            [("quiet", begun, away), ("ClickHouse is away", away, back), ("it catches up", back, caught_up)]
+        {
+            let mut rest = from;
+            for (begins, ends) in taken.iter().copied().filter(|(begins, ends)| *ends > from && *begins < to) {
+                phase(name, turn, rest, begins.min(to));
+                rest = rest.max(ends);
+            }
+            phase(name, turn, rest, to);
         }
+        for (from, to) in taken.iter().copied().filter(|(from, to)| *from > begun && *to < away) {
+            phase("a snapshot", turn, from, to);
+        }
+        println!(
+            "ClickHouse was stopped for {} s and caught up in {:.1} s",
+            (back - away) / 1000,
+            (caught_up - back) as f64 / 1e3
+        );
     }
-    phase("quiet", quiet_from, away);
-    taken
-        .iter()
-        .filter(|(from, to)| *from > begun && *to < away)
-        .for_each(|(from, to)| phase("a snapshot", *from, *to));
-    phase("ClickHouse is away", away, back);
-    phase("it catches up", back, caught_up);
-    phase("afterwards", caught_up, ended);
-    let mut arguments = vec!["phases".to_owned(), "--samples".to_owned(), samples];
-    arguments.extend(phases);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = run(&loadtest().display().to_string(), &arguments);
     print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
