@@ -120,6 +120,8 @@ async fn write(hub: Arc<Hub>, mut feed: mpsc::Receiver<Vec<Feed>>, health: Healt
                     }
                     if !ready && hub.read().caught_up() {
                         ready = true;
+                        // The totals too: who asks as soon as the process is ready sees all that is recorded.
+                        hub.tick(now_us(), health.parts());
                         health.set(FEED_PART, true, "live");
                     }
                 }

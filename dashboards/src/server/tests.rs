@@ -247,13 +247,16 @@ async fn a_browser_that_takes_nothing_is_let_go_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_process_is_ready_when_the_screens_have_caught_up() {
-    let running = Running::start().await;
+    let mut running = Running::start().await;
     assert_eq!(running.get("/livez").await.0, 200);
     let (status, response) = running.get("/readyz").await;
     assert_eq!(status, 503);
     assert!(response.contains("screens"), "{response}");
-    running.tell(vec![Feed::CaughtUp]).await;
+    let sale = running.world.sale("K-1", 30);
+    running.tell(vec![sale, Feed::CaughtUp]).await;
     running.get_until("/readyz", r#""ready":true"#).await;
+    let (_, network) = running.get("/api/v1/network").await;
+    assert!(network.contains(r#""decisions":1"#), "ready before the totals: {network}");
     running.health.require("ledger");
     assert_eq!(running.get("/readyz").await.0, 503);
     running.health.set("ledger", true, "");
