@@ -176,6 +176,7 @@ impl Shard {
             if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {
                 sum ^= contract.money.own.cast_unsigned() ^ contract.valid_to_us.cast_unsigned();
                 sum ^= contract.blocks.len() as u64 ^ contract.open_holds.len() as u64 ^ contract.settings.len() as u64;
+                sum ^= self.tables.due_us.get(likely.contract as usize).map_or(0, |due| due.cast_unsigned());
                 sum ^= contract.rules_version ^ contract.latest.get().cast_unsigned() ^ u64::from(contract.bills);
             }
         }
@@ -187,7 +188,8 @@ impl Shard {
                 for purchase in [card.purchases.front(), card.purchases.back()].into_iter().flatten() {
                     sum ^= purchase.auth.cast_unsigned() ^ u64::from(purchase.visit);
                 }
-                sum ^= card.older.last().map_or(0, |month| month.key.month.cast_unsigned());
+                // A purchase that becomes a sum is added to three: of all, of its group, of its product.
+                sum ^= card.older.iter().rev().take(3).fold(0, |sum, month| sum ^ month.key.month.cast_unsigned());
                 sum ^= u64::from(card.token.as_str().as_bytes().first().copied().unwrap_or(0));
             }
             if let Some(contract) = self.tables.contracts.get(likely.contract as usize) {

@@ -217,6 +217,10 @@ impl Tables {
             card.oldest_us = now.get();
         }
         assert!(card.purchases.back().is_none_or(|last| last.auth < purchase.auth), "requests come in order");
+        if card.purchases.len() == card.purchases.capacity() {
+            // Not twice as many: what a card keeps stays about the same for ever.
+            card.purchases.reserve_exact(card.purchases.len() / 4 + 2);
+        }
         card.purchases.push_back(purchase);
         if card.oldest_us < now.get() - PURCHASES_KEPT_US || card.purchases.len() > PURCHASES_MAX {
             card.forget(now);
