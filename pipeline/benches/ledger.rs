@@ -72,7 +72,8 @@ fn records(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same requests decided and put into words, by hand and by the dataflow: what hand-overs, queues and timely add.
+/// The same requests decided and put into words: on this thread, on another one, and by the dataflow. The second shows what it costs
+/// to hand requests and records over, the third what timely adds to that.
 fn dataflow(criterion: &mut Criterion) {
     const BATCHES: usize = 16;
     let mut group = criterion.benchmark_group("dataflow");
@@ -93,6 +94,30 @@ fn dataflow(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    let (ask, asked) = crossbeam_channel::bounded(BATCHES);
+    let (answer, answered) = crossbeam_channel::bounded(BATCHES);
+    let thread = std::thread::spawn(move || {
+        // Opened by the same orders.
+        let mut network = Network::open(50, 1_000);
+        for requests in asked {
+            let batch = network.decide(requests);
+            answer.send(network.shard.outcomes(batch)).expect("the benchmark goes on");
+        }
+    });
+    group.bench_function("another thread", |bencher| {
+        bencher.iter_batched(
+            batches,
+            |batches| {
+                for requests in batches {
+                    ask.send(requests).expect("the thread goes on");
+                }
+                (0..BATCHES).map(|_| answered.recv().expect("an answer")).collect::<Vec<_>>()
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    drop(ask);
+    thread.join().expect("the thread ends");
     let (send, outputs) = crossbeam_channel::bounded(BATCHES);
     let running = ledger::spawn(Config { workers: 1, ..Config::default() }, send);
     let partition = PartitionId(0);
