@@ -9,7 +9,7 @@ pub(crate) mod cards;
 pub(crate) mod command;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,15 +28,17 @@ use pipeline::ledger::snapshot::file::Writer;
 /// 6 MB was written in one go, in some 20 ms, decisions took 8 ms in the mean in place of 2.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECE_PAUSE: Duration = Duration::from_millis(2);
+/// A file that is not whole and was not written to for so long belongs to a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Where snapshots lie.
 #[derive(Clone)]
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// A directory; S3 takes no part that is smaller than 5 MiB.
-    in_pieces: bool,
     /// `…/{topic prefix}.ledger`, or `.cards`
     root: Key,
+    /// The same as a directory, where it is one. S3 takes no part that is smaller than 5 MiB, and forgets what is not whole.
+    directory: Option<PathBuf>,
     runtime: Arc<tokio::runtime::Runtime>,
 }
 
@@ -45,7 +47,8 @@ impl Store {
     /// `s3://bucket/path`, whose credentials and endpoint come from the environment (`AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, …).
     pub(crate) fn open(place: &str, log: &LogSettings, topic: Topic) -> anyhow::Result<Self> {
-        let (objects, root, in_pieces): (Arc<dyn ObjectStore>, Key, bool) = if place.starts_with("s3://") {
+        let topic = log.topic_name(topic);
+        let (objects, root, directory): (Arc<dyn ObjectStore>, Key, _) = if place.starts_with("s3://") {
             // Fails when there is one already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let url = place.parse().with_context(|| format!("snapshots.store {place:?} is no address"))?;
@@ -53,18 +56,17 @@ impl Store {
             let settings = settings.map(|(name, value)| (name.to_ascii_lowercase(), value));
             let (objects, root) = object_store::parse_url_opts(&url, settings)
                 .with_context(|| format!("snapshots.store {place:?} cannot be used"))?;
-            (objects.into(), root, false)
+            (objects.into(), root, None)
         } else {
             let directory = Path::new(place);
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("the directory for snapshots {place:?} cannot be made"))?;
             let objects = object_store::local::LocalFileSystem::new_with_prefix(directory)
                 .with_context(|| format!("the directory for snapshots {place:?} cannot be used"))?;
-            (Arc::new(objects.with_fsync(true)), Key::default(), true)
+            (Arc::new(objects.with_fsync(true)), Key::default(), Some(directory.join(&topic)))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let root = root.join(log.topic_name(topic));
-        Ok(Self { objects, in_pieces, root, runtime: Arc::new(runtime) })
+        Ok(Self { objects, root: root.join(topic), directory, runtime: Arc::new(runtime) })
     }
 
     /// All snapshots of the ledger, with what the store knows of each.
@@ -112,7 +114,7 @@ impl Store {
     }
 
     async fn put_at(&self, key: &Key, bytes: Vec<u8>) -> object_store::Result<()> {
-        if !self.in_pieces {
+        if self.directory.is_none() {
             return self.objects.put(key, bytes.into()).await.map(drop);
         }
         let mut file = self.objects.put_multipart(key).await?;
@@ -127,6 +129,13 @@ impl Store {
         self.runtime
             .block_on(self.objects.delete(&self.key(name)))
             .with_context(|| format!("the old snapshot {name} cannot be deleted"))
+    }
+
+    /// Deletes what processes that were killed had begun to write: no list shows it.
+    fn delete_abandoned(&self) {
+        if let Some(directory) = &self.directory {
+            delete_abandoned(directory);
+        }
     }
 
     fn key(&self, name: &str) -> Key {
@@ -179,6 +188,27 @@ impl Store {
     }
 }
 
+fn delete_abandoned(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() {
+            delete_abandoned(&path);
+            continue;
+        }
+        // `object_store` writes beside under the name with a number.
+        let number = name.to_str().and_then(|name| name.rsplit_once('#')).map(|(_, number)| number);
+        let is_part = number.is_some_and(|number| number.parse::<u32>().is_ok());
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        if is_part && age > ABANDONED_AFTER {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!(file = %path.display(), "deleted the unfinished file of a killed process"),
+                Err(error) => tracing::warn!(file = %path.display(), "an unfinished file cannot be deleted: {error}"),
+            }
+        }
+    }
+}
+
 /// What the writer is told.
 pub(crate) enum Job {
     Part {
@@ -206,6 +236,7 @@ pub(crate) enum News {
 
 /// Packs and stores, until nobody sends any more.
 pub(crate) fn write(store: &Store, keep: usize, jobs: &Receiver<Job>, news: &Sender<News>) {
+    store.delete_abandoned();
     let mut writers: BTreeMap<PartitionId, (Instant, Option<Writer>)> = BTreeMap::new();
     for job in jobs {
         let told = match job {
@@ -243,11 +274,31 @@ pub(crate) fn write(store: &Store, keep: usize, jobs: &Receiver<Job>, news: &Sen
 mod tests {
     use super::*;
 
+    fn store_in(directory: &Path) -> Store {
+        let log = LogSettings { bootstrap: String::new(), topic_prefix: "fuel".to_owned(), partitions: 1 };
+        Store::open(directory.to_str().expect("a path"), &log, Topic::Ledger).expect("a store")
+    }
+
+    #[test]
+    fn what_a_killed_process_had_begun_to_write_goes_after_a_while() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store_in(directory.path());
+        let name = Name { partition: PartitionId(0), offset: 7 };
+        store.put(&name, vec![1]).expect("it is stored");
+        let whole = directory.path().join("fuel.ledger").join(name.to_string());
+        let unfinished = |number: u32| PathBuf::from(format!("{}#{number}", whole.display()));
+        for (path, age) in [(&whole, 2), (&unfinished(1), 2), (&unfinished(2), 0)] {
+            let file = std::fs::File::create(path).expect("a file");
+            file.set_modified(std::time::SystemTime::now() - age * ABANDONED_AFTER).expect("a time");
+        }
+        store.delete_abandoned();
+        assert_eq!([whole.exists(), unfinished(1).exists(), unfinished(2).exists()], [true, false, true]);
+    }
+
     #[test]
     fn a_file_of_many_pieces_is_stored_whole() {
         let directory = tempfile::tempdir().expect("a directory");
-        let log = LogSettings { bootstrap: String::new(), topic_prefix: "fuel".to_owned(), partitions: 1 };
-        let store = Store::open(directory.path().to_str().expect("a path"), &log, Topic::Ledger).expect("a store");
+        let store = store_in(directory.path());
         for size in [0, 1, PIECE_BYTES, 3 * PIECE_BYTES + 1] {
             let bytes: Vec<u8> = (0_u8..=250).cycle().take(size).collect();
             let name = Name { partition: PartitionId(0), offset: i64::try_from(size).expect("it is small") };

@@ -76,6 +76,7 @@ pub(crate) fn tables(store: Store) -> impl Iterator<Item = (String, Cards)> {
 
 /// Packs and stores, until nobody sends any more.
 pub(crate) fn write(store: &Store, keep: usize, todo: &Receiver<UnpackedCards>) {
+    store.delete_abandoned();
     for unpacked in todo {
         let began = Instant::now();
         let name = Name { read_to: unpacked.read_to() };
