@@ -114,7 +114,11 @@ mod tests {
                 pace.read(PartitionId(partition), UNIX_EPOCH + Duration::from_secs(second));
             }
         }
-        assert_eq!(pace.rest(4, Duration::from_secs(2), now), Duration::from_millis(500), "20 s of 4 partitions: 2.5 s in all");
+        assert_eq!(
+            pace.rest(4, Duration::from_secs(2), now),
+            Duration::from_millis(500),
+            "20 s of 4 partitions: 2.5 s in all"
+        );
         assert!(pace.is_behind());
     }
 

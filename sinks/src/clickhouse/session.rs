@@ -17,10 +17,10 @@ use tokio::sync::watch;
 
 use super::insert::{Inserter, Pause};
 use super::member::{self, Identity, Member};
+use super::pace::Pace;
 use super::plan::{Lanes, Positions, Start, Step};
 use super::rows::{Batch, Place, Source};
 use super::status::{Phase, Status};
-use super::pace::Pace;
 use super::{Config, server};
 use crate::Error;
 use crate::kafka::{self, Committed, REQUEST_TIMEOUT};
