@@ -29,7 +29,7 @@ use crate::kafka::{self, Committed, REQUEST_TIMEOUT};
 const READ_WAIT: Duration = Duration::from_millis(100);
 /// How long the first record of a batch waits for company when the last insert is long ago.
 const GATHER: Duration = Duration::from_millis(10);
-/// In a backlog: an insert of 1,400 rows takes half as long as one of 16,000.
+/// In a backlog: a row of an insert of 16,000 cost 12 us of reading and inserting, of one of 650 80.
 const GATHER_BACKLOG: Duration = Duration::from_millis(100);
 const WATERMARK_INTERVAL: Duration = Duration::from_secs(2);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
