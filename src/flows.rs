@@ -159,7 +159,7 @@ pub(crate) fn station_inputs(
 
 /// Writes what the ledger dataflow gives to the log, until the dataflow ends; hands on what becomes a snapshot.
 pub(crate) fn record_ledger(
-    outputs: &Receiver<Vec<ledger::Output>>,
+    outputs: impl IntoIterator<Item = Vec<ledger::Output>>,
     recorder: &Recorder,
     snapshots: Option<&Sender<Job>>,
 ) -> anyhow::Result<()> {
@@ -193,7 +193,10 @@ fn tick(contract: ContractId) -> anyhow::Result<Request> {
 }
 
 /// Writes what the station dataflow gives to the log, until the dataflow ends.
-pub(crate) fn record_stations(outputs: &Receiver<Vec<stations::Output>>, recorder: &Recorder) -> anyhow::Result<()> {
+pub(crate) fn record_stations(
+    outputs: impl IntoIterator<Item = Vec<stations::Output>>,
+    recorder: &Recorder,
+) -> anyhow::Result<()> {
     for batch in outputs {
         for output in batch {
             recorder.append(Topic::StationEvents, output.partition, &output.key, &output.record)?;

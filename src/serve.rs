@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -295,13 +296,13 @@ fn start_ledger(config: &Config, parts: &mut Parts, health: &dashboards::Health)
     health.require("ledger");
     let log = config.log();
     let recorder = Arc::new(Recorder::open(&log)?);
-    let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
+    let (outputs, recorded) = sync_channel(OUTPUT_BATCHES_MAX);
     let dataflow = Arc::new(pipeline::ledger::spawn(config.ledger.rules(), outputs));
     let snapshots = start_snapshots(config, parts)?;
     parts.recorder(recorder.clone(), {
         let recorder = recorder.clone();
         let jobs = snapshots.as_ref().map(|snapshots| snapshots.jobs.clone());
-        move || flows::record_ledger(&recorded, &recorder, jobs.as_ref())
+        move || flows::record_ledger(recorded, &recorder, jobs.as_ref())
     })?;
     let (follow, followed) = crossbeam_channel::unbounded();
     let (owned, publishes) = watch::channel(BTreeSet::new());

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use ingest::{Membership, MembershipConfig, Moved};
@@ -73,12 +74,12 @@ impl Role<'_> {
     /// One run: until the set of partitions changes, another owner takes one, or all ends.
     fn run(&mut self, settings: &stations::Config) -> anyhow::Result<()> {
         let recorder = Arc::new(Recorder::open(self.log)?);
-        let (outputs, recorded) = crossbeam_channel::bounded(OUTPUT_BATCHES_MAX);
+        let (outputs, recorded) = sync_channel(OUTPUT_BATCHES_MAX);
         let dataflow = Arc::new(stations::spawn(settings.clone(), outputs));
         let ended = AtomicBool::new(false);
         let (log, clock, owned) = (self.log, self.clock, self.owned.clone());
         let result = std::thread::scope(|scope| {
-            let recording = scope.spawn(|| flows::record_stations(&recorded, &recorder));
+            let recording = scope.spawn(|| flows::record_stations(recorded, &recorder));
             let mut reading = None;
             let inputs = dataflow.clone();
             let (owned, ended) = (&owned, &ended);

@@ -118,7 +118,7 @@ fn dataflow(criterion: &mut Criterion) {
     });
     drop(ask);
     thread.join().expect("the thread ends");
-    let (send, outputs) = crossbeam_channel::bounded(BATCHES);
+    let (send, outputs) = std::sync::mpsc::sync_channel(BATCHES);
     let running = ledger::spawn(Config { workers: 1, ..Config::default() }, send);
     let partition = PartitionId(0);
     let body = LedgerBody::Takeover { owner: "bench".into(), at_us: TimestampUs::default() };

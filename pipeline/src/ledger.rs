@@ -34,9 +34,9 @@ mod usage;
 mod views;
 mod wishes;
 
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use model::{ContractId, Device, LedgerRecord, Millilitres, PartitionId, ProductCode, Request, TimestampUs};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -68,7 +68,7 @@ fn now() -> Instant {
 /// A snapshot goes on between batches and while there is nothing else to do, a few slices at a time, and is brought to its end
 /// when the feeds are closed.
 #[must_use]
-pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
+pub fn spawn(config: Config, outputs: SyncSender<Vec<Output>>) -> Dataflow<Input> {
     let workers = config.workers;
     worker::spawn("ledger", workers, QUEUE_MAX, outputs, move |source| {
         let mut partitions = Partitions::new(config.clone());

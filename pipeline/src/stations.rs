@@ -18,8 +18,8 @@ mod watermark;
 mod windows;
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
-use crossbeam_channel::Sender;
 use model::{Millilitres, PartitionId, ReadingRecord, Sale, StationRecord, TimestampUs};
 use timely::dataflow::operators::{Concatenate, OkErr};
 
@@ -108,7 +108,7 @@ pub struct Output {
 
 /// Starts the workers. They end when all feeds are dropped; minutes that are open then stay unwritten, and whoever owns the
 /// partition next derives them again.
-pub fn spawn(config: Config, outputs: Sender<Vec<Output>>) -> Dataflow<Input> {
+pub fn spawn(config: Config, outputs: SyncSender<Vec<Output>>) -> Dataflow<Input> {
     let (workers, capacity) = (config.workers, config.queue_messages_max);
     worker::spawn("stations", workers, capacity, outputs, dataflow(config))
 }

@@ -9,6 +9,7 @@ mod doorbell;
 mod source;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -105,13 +106,14 @@ impl Drop for Threads {
 }
 
 /// Starts `workers` threads that all build the same dataflow with `build`, from the source of the worker's messages to
-/// what goes to `outputs`. Each worker's queue holds `capacity` messages; `name` is for timely's own logs. `build` must
+/// what goes to `outputs`: a channel of the standard library, whose reader sleeps at once where crossbeam's yields the processor
+/// some times first, which on a busy machine puts it behind everybody else. Each worker's queue holds `capacity` messages; `name` is for timely's own logs. `build` must
 /// call [`Source::stream`] or [`Source::stream_at`].
 pub fn spawn<T, O>(
     name: &'static str,
     workers: usize,
     capacity: usize,
-    outputs: Sender<Vec<O>>,
+    outputs: SyncSender<Vec<O>>,
     build: impl for<'scope> Fn(Source<'scope, T>) -> Stream<'scope, Time, Vec<O>> + Send + Sync + 'static,
 ) -> Dataflow<T>
 where
@@ -147,7 +149,7 @@ where
 /// What a worker is connected to.
 struct LooseEnd<T, O> {
     receiver: Receiver<T>,
-    outputs: Sender<Vec<O>>,
+    outputs: SyncSender<Vec<O>>,
 }
 
 fn run<T, O>(
@@ -160,31 +162,31 @@ fn run<T, O>(
     T: Clone + 'static,
     O: Clone + Send + 'static,
 {
-    let receiver = end.receiver.clone();
-    let link = connect(worker, name, lines, end, build);
+    let LooseEnd { receiver, outputs } = end;
+    let deliver = move |batch| outputs.send(batch).is_ok();
+    let link = connect(worker, name, lines, (receiver.clone(), deliver), build);
     let source = link.activator().expect("the dataflow was built on its source");
     step_until_ended(worker, lines, &receiver, &source, &link);
 }
 
-/// Builds the dataflow between its loose ends.
+/// Builds the dataflow between its loose ends; `deliver` says whether anybody still reads.
 fn connect<T, O>(
     worker: &mut Worker,
     name: &str,
     lines: &Arc<Lines>,
-    end: LooseEnd<T, O>,
+    (receiver, mut deliver): (Receiver<T>, impl FnMut(Vec<O>) -> bool + 'static),
     build: &impl for<'scope> Fn(Source<'scope, T>) -> Stream<'scope, Time, Vec<O>>,
 ) -> source::Link
 where
     T: Clone + 'static,
     O: Clone + Send + 'static,
 {
-    let LooseEnd { receiver, outputs } = end;
     let (link, lines) = (source::Link::default(), lines.clone());
     worker.dataflow_named::<Time, _, _>(name, |scope| {
         let stream = build(Source::new(scope, receiver, link.clone()));
         stream.sink(Pipeline, "outputs", move |(input, _)| {
             input.for_each(|_, batch| {
-                if outputs.send(std::mem::take(batch)).is_err() {
+                if !deliver(std::mem::take(batch)) {
                     lines.end_all(); // nobody reads: what follows would be lost unnoticed
                 }
             });
@@ -302,7 +304,8 @@ where
         const STEPS_TO_REST: usize = 8;
         let (queue, receiver) = bounded(1);
         let (outputs, results) = crossbeam_channel::unbounded();
-        let link = connect(worker, "stepped", &Arc::new(Lines::new(1)), LooseEnd { receiver, outputs }, &build);
+        let deliver = move |batch| outputs.send(batch).is_ok();
+        let link = connect(worker, "stepped", &Arc::new(Lines::new(1)), (receiver, deliver), &build);
         let source = link.activator().unwrap();
         let work_off = |worker: &mut Worker| {
             source.activate();

@@ -5,9 +5,9 @@
 //! snapshots that were taken, if there are any. Does not: use Kafka.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
 use model::{
     LedgerBody, LedgerRecord, Origin, OriginTopic, Outcome, PartitionId, Request, RequestBody, TimestampUs,
     partition_of,
@@ -55,7 +55,7 @@ impl Engine {
     /// A new process: it folds the ledgers, takes them over and decides from there. The old one is gone.
     pub(crate) fn take_over(&mut self) {
         self.running = None;
-        let (sender, outputs) = unbounded();
+        let (sender, outputs) = sync_channel(1 << 14);
         let dataflow = spawn(self.config.clone(), sender);
         for (partition, ledger) in (0..).map(PartitionId).zip(&mut self.ledgers) {
             ledger.epoch = i64::try_from(ledger.records.len()).expect("few records");

@@ -5,10 +5,10 @@
 //! a newer one; a member that was replaced cannot commit. Does not: decide what to commit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
 use model::{PartitionId, Topic};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -45,7 +45,7 @@ pub(super) enum Change {
 
 pub(super) struct Group {
     pub(super) consumer: Arc<BaseConsumer<Membership>>,
-    jobs: Sender<Commits>,
+    jobs: SyncSender<Commits>,
     answers: Receiver<(Commits, Result<(), KafkaError>)>,
 }
 
@@ -72,8 +72,8 @@ impl Group {
             .subscribe(&names.each_ref().map(String::as_str))
             .map_err(|source| Error::Kafka { action: format!("subscribe to {}", names.join(", ")), source })?;
         let consumer = Arc::new(consumer);
-        let (jobs, take_jobs) = crossbeam_channel::bounded::<Commits>(1);
-        let (give_answers, answers) = crossbeam_channel::bounded(1);
+        let (jobs, take_jobs) = sync_channel::<Commits>(1);
+        let (give_answers, answers) = sync_channel(1);
         let clerk = Clerk { consumer: consumer.clone(), names, commit_on_its_way };
         std::thread::Builder::new()
             .name("route-commit".to_owned())
@@ -105,7 +105,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    fn run(&self, jobs: &Receiver<Commits>, answers: &Sender<(Commits, Result<(), KafkaError>)>) {
+    fn run(&self, jobs: &Receiver<Commits>, answers: &SyncSender<(Commits, Result<(), KafkaError>)>) {
         for commits in jobs {
             let result = self.commit(&commits);
             self.commit_on_its_way.store(false, Ordering::Release);

@@ -1,6 +1,6 @@
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use crossbeam_channel::unbounded;
 use model::PartitionId;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
@@ -9,13 +9,15 @@ use super::*;
 
 const PARTITIONS: usize = 5;
 const MESSAGES: u32 = 2_000;
+/// More than a test gives.
+const BATCHES_MAX: usize = 1 << 14;
 
 /// Partition and number.
 type Message = (usize, u32);
 
 /// Sends numbered messages of several partitions through an operator; gives what came out, by partition.
 fn pass_through(workers: usize, capacity: usize, outputs: Option<usize>, pause: Duration) -> Vec<Vec<u32>> {
-    let (sender, receiver) = outputs.map_or_else(unbounded, bounded);
+    let (sender, receiver) = sync_channel(outputs.unwrap_or(BATCHES_MAX));
     let dataflow = spawn::<Message, Message>("pass", workers, capacity, sender, |source| {
         source.stream().unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "pass", |_, _| {
             |input, output| input.for_each(|time, batch| output.session(&time).give_container(batch))
@@ -69,7 +71,7 @@ fn a_slow_reader_slows_the_feeds_and_loses_nothing() {
 
 #[test]
 fn a_full_queue_makes_the_feed_wait() {
-    let (sender, receiver) = bounded(0);
+    let (sender, receiver) = sync_channel(0);
     let dataflow = spawn::<u32, u32>("full", 1, 2, sender, |source| source.stream());
     let feed = dataflow.feeds()[0].clone();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -92,7 +94,7 @@ fn a_full_queue_makes_the_feed_wait() {
 #[test]
 fn the_workers_end_when_the_last_feed_is_dropped() {
     for workers in [1, 3] {
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = sync_channel(BATCHES_MAX);
         let dataflow = spawn::<u32, u32>("end", workers, 8, sender, |source| source.stream());
         let feed = dataflow.feeds()[0].clone();
         drop(dataflow);
@@ -102,13 +104,13 @@ fn the_workers_end_when_the_last_feed_is_dropped() {
         assert!(receiver.try_recv().is_err());
         drop(feed);
         // The workers held the other ends of the channel.
-        assert!(receiver.recv_timeout(Duration::from_secs(10)).is_err_and(|error| error.is_disconnected()));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(10)), Err(RecvTimeoutError::Disconnected));
     }
 }
 
 #[test]
 fn feeds_are_told_when_nobody_reads_the_outputs() {
-    let (sender, receiver) = unbounded();
+    let (sender, receiver) = sync_channel(BATCHES_MAX);
     let dataflow = spawn::<u32, u32>("unread", 3, 1, sender, |source| source.stream());
     drop(receiver);
     let feed = dataflow.feed(PartitionId(1));
@@ -119,7 +121,7 @@ fn feeds_are_told_when_nobody_reads_the_outputs() {
 
 #[test]
 fn a_panic_of_one_worker_ends_all_and_is_passed_on() {
-    let (sender, _receiver) = unbounded();
+    let (sender, _receiver) = sync_channel(BATCHES_MAX);
     let dataflow = spawn::<u64, u64>("panic", 3, 8, sender, |source| {
         source.stream().unary::<CapacityContainerBuilder<_>, _, _, _>(Exchange::new(|n: &u64| *n), "panic", |_, _| {
             |input, output| {

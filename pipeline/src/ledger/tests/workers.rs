@@ -1,6 +1,7 @@
 //! Who may decide, through running workers.
 
-use crossbeam_channel::{Receiver, unbounded};
+use std::sync::mpsc::{Receiver, sync_channel};
+
 use model::{
     Command, ContractId, Currency, Fact, LedgerBody, LedgerRecord, Millilitres, MinorUnits, Outcome, PartitionId,
     Request, RequestBody, TimestampUs, Transaction, TransactionKind, Verdict, WeekStart,
@@ -65,7 +66,7 @@ fn approved(outcome: &Outcome) -> bool {
 
 #[test]
 fn each_partition_is_decided_in_order_under_its_own_epoch() {
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config { workers: 2, ..Config::default() }, sender);
     for number in 0..3 {
         let (partition, contract) = (PartitionId(number), ContractId::new(&format!("C-{number}")).unwrap());
@@ -92,7 +93,7 @@ fn each_partition_is_decided_in_order_under_its_own_epoch() {
 
 #[test]
 fn only_the_owner_decides() {
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config::default(), sender);
     let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
     let feed = dataflow.feed(partition);
@@ -122,7 +123,7 @@ fn only_the_owner_decides() {
 
 #[test]
 fn records_of_a_replaced_owner_are_void() {
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config::default(), sender);
     let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
     let feed = dataflow.feed(partition);
@@ -138,7 +139,7 @@ fn records_of_a_replaced_owner_are_void() {
     records.push(takeover()); // offset 4: another owner; the first one's sale comes after it
     records.push(late);
 
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config::default(), sender);
     let feed = dataflow.feed(partition);
     for (offset, record) in (0..).zip(records) {
@@ -157,7 +158,7 @@ fn records_of_a_replaced_owner_are_void() {
 
 #[test]
 fn a_tick_is_asked_for_once_when_a_hold_has_run_out() {
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config::default(), sender);
     let (partition, contract) = (PartitionId(0), ContractId::new("C-0").unwrap());
     let feed = dataflow.feed(partition);

@@ -305,7 +305,7 @@ fn several_workers_come_to_the_same_sums() {
     for (seed, workers) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4)] {
         let inputs = history(seed);
         let expected = expected(&inputs);
-        let (sender, receiver) = crossbeam_channel::unbounded();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1 << 14);
         let dataflow = spawn(Config { workers, ..Config::default() }, sender);
         for input in starts(0).into_iter().chain(inputs) {
             match &input {

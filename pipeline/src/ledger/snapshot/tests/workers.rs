@@ -1,6 +1,7 @@
 //! Snapshots by running workers.
 
-use crossbeam_channel::unbounded;
+use std::sync::mpsc::sync_channel;
+
 use model::{LedgerRecord, PartitionId};
 
 use super::{Owner, PARTITION, STEPS_MAX, owner_after, requests, takeover};
@@ -11,7 +12,7 @@ use crate::ledger::{Config, Input, Output, spawn};
 
 /// Runs one worker on these inputs: the records and the parts that it gives.
 fn run(inputs: Vec<Input>) -> (Vec<LedgerRecord>, Vec<(PartitionId, Part)>) {
-    let (sender, outputs) = unbounded();
+    let (sender, outputs) = sync_channel(1 << 14);
     let dataflow = spawn(Config::default(), sender);
     let feed = dataflow.feed(PARTITION);
     inputs.into_iter().for_each(|input| feed.send(input).unwrap());
