@@ -106,9 +106,11 @@ impl Drop for Threads {
 }
 
 /// Starts `workers` threads that all build the same dataflow with `build`, from the source of the worker's messages to
-/// what goes to `outputs`: a channel of the standard library, whose reader sleeps at once where crossbeam's yields the processor
-/// some times first, which on a busy machine puts it behind everybody else. Each worker's queue holds `capacity` messages; `name` is for timely's own logs. `build` must
+/// what goes to `outputs`. Each worker's queue holds `capacity` messages; `name` is for timely's own logs. `build` must
 /// call [`Source::stream`] or [`Source::stream_at`].
+///
+/// `outputs` is a channel of the standard library because its reader sleeps at once: crossbeam's yields the processor some
+/// times first, which on a busy machine puts it behind everybody else.
 pub fn spawn<T, O>(
     name: &'static str,
     workers: usize,
