@@ -205,15 +205,22 @@ pub(crate) fn record_stations(
     Ok(())
 }
 
-/// Reads both truths for the screens: all that is recorded first, then what comes.
+/// Both truths that the screens show, from the oldest records that the logs still hold.
+pub(crate) fn from_the_beginning(log: &LogSettings) -> Vec<(Topic, PartitionId, From)> {
+    let topics = [Topic::Ledger, Topic::StationEvents];
+    log.all_partitions().flat_map(|partition| topics.map(|topic| (topic, partition, From::Beginning))).collect()
+}
+
+/// Reads both truths for the screens: all that is recorded first, then what comes. `saved` says where to go on behind what the
+/// screens know already.
 pub(crate) fn screens(
     log: &LogSettings,
+    saved: Vec<(Topic, PartitionId, From)>,
     feed: &mpsc::Sender<Vec<dashboards::Feed>>,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
-    let topics = [Topic::Ledger, Topic::StationEvents, Topic::Rejected];
-    let positions: Vec<_> =
-        log.all_partitions().flat_map(|partition| topics.map(|topic| (topic, partition, From::Beginning))).collect();
+    let mut positions = saved;
+    positions.extend(log.all_partitions().map(|partition| (Topic::Rejected, partition, From::Beginning)));
     let mut reader = LogReader::open_relaxed(log, &positions, SCREENS_GATHER)?;
     let mut batch = Vec::new();
     let mut caught_up = false;

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Role};
+use crate::snapshots::screens::SavedScreens;
 use crate::snapshots::{self, Store};
 use crate::{flows, ledger, priority, stations};
 
@@ -68,7 +69,6 @@ async fn start(
     health: &dashboards::Health,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<()> {
-    let log = config.log();
     let stop_later = parts.stop_later.subscribe();
 
     // The page first: it shows what is still missing.
@@ -82,13 +82,16 @@ async fn start(
         clickhouse_password: Some(config.clickhouse.password.clone()),
         ..dashboards::Config::default()
     };
+    let screens = dashboards::Screens::of_this_process(dashboards_config.stale_after_us);
+    let shown = screens.clone();
     let mut stop_page = stop_later.clone();
     let page_health = health.clone();
     parts.task("dashboards", async move {
         let stop = async move {
             let _ = stop_page.wait_for(|stop| *stop).await;
         };
-        Ok(dashboards::serve_on(page, dashboards_config, screen_items, page_health, render_metrics, stop).await?)
+        Ok(dashboards::serve_on(page, shown, dashboards_config, screen_items, page_health, render_metrics, stop)
+            .await?)
     });
 
     // Before Kafka is there: what is in a file can be read already.
@@ -103,11 +106,7 @@ async fn start(
         start_ledger(config, parts, health)?;
     }
     if config.process.has(Role::Dashboards) {
-        let (log, health, stop) = (log.clone(), health.clone(), parts.stop_now.clone());
-        parts.aside("screens", move || {
-            decisions_first(&health, &stop);
-            flows::screens(&log, &screen_feed, &stop)
-        })?;
+        start_screens(config, parts, health, screens, screen_feed)?;
     } else {
         screen_feed.send(vec![dashboards::Feed::CaughtUp]).await?;
         health.set("dashboards", true, "not a role of this process");
@@ -129,6 +128,42 @@ async fn start(
         start_sinks(config, parts, health);
     }
     Ok(())
+}
+
+/// What the page shows: from what was saved of it, and the logs behind that.
+fn start_screens(
+    config: &Config,
+    parts: &mut Parts,
+    health: &dashboards::Health,
+    screens: dashboards::Screens,
+    feed: mpsc::Sender<Vec<dashboards::Feed>>,
+) -> anyhow::Result<()> {
+    let log = config.log();
+    let saved = match config.snapshots.store.as_str() {
+        "" => None,
+        place => Some(SavedScreens::open(place, &log)?),
+    };
+    let (restored, begin) = crossbeam_channel::bounded(1);
+    if let Some(saved) = saved.clone() {
+        let (screens, settings, stop) = (screens.clone(), config.snapshots.clone(), parts.stop_now.clone());
+        parts.aside("saved-screens", move || {
+            if begin.recv().is_ok() {
+                saved.keep_saving(&screens, &settings, &stop);
+            }
+            Ok(())
+        })?;
+    }
+    let (health, stop) = (health.clone(), parts.stop_now.clone());
+    parts.aside("screens", move || {
+        decisions_first(&health, &stop);
+        let positions = match saved {
+            Some(saved) => saved.restore(&screens)?,
+            None => flows::from_the_beginning(&log),
+        };
+        // Nobody waits for it where nothing is saved.
+        let _ = restored.send(());
+        flows::screens(&log, positions, &feed, &stop)
+    })
 }
 
 /// Transactions and orders from Kafka, with the card table from a file if there is one.

@@ -7,6 +7,7 @@
 
 pub(crate) mod cards;
 pub(crate) mod command;
+pub(crate) mod screens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 #[derive(Clone)]
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// `…/{topic prefix}.ledger`, or `.cards`
+    /// `…/{topic prefix}.ledger`, or `.cards`, or `.ledger.screens`, …
     root: Key,
     /// The same as a directory, where it is one. S3 takes no part that is smaller than 5 MiB, and forgets what is not whole.
     directory: Option<PathBuf>,
@@ -47,7 +48,11 @@ impl Store {
     /// `s3://bucket/path`, whose credentials and endpoint come from the environment (`AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT`, …).
     pub(crate) fn open(place: &str, log: &LogSettings, topic: Topic) -> anyhow::Result<Self> {
-        let topic = log.topic_name(topic);
+        Self::open_named(place, log.topic_name(topic))
+    }
+
+    /// As [`Store::open`], in a folder of this name.
+    fn open_named(place: &str, folder: String) -> anyhow::Result<Self> {
         let (objects, root, directory): (Arc<dyn ObjectStore>, Key, _) = if place.starts_with("s3://") {
             // Fails when there is one already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -63,10 +68,10 @@ impl Store {
                 .with_context(|| format!("the directory for snapshots {place:?} cannot be made"))?;
             let objects = object_store::local::LocalFileSystem::new_with_prefix(directory)
                 .with_context(|| format!("the directory for snapshots {place:?} cannot be used"))?;
-            (Arc::new(objects.with_fsync(true)), Key::default(), Some(directory.join(&topic)))
+            (Arc::new(objects.with_fsync(true)), Key::default(), Some(directory.join(&folder)))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { objects, root: root.join(topic), directory, runtime: Arc::new(runtime) })
+        Ok(Self { objects, root: root.join(folder), directory, runtime: Arc::new(runtime) })
     }
 
     /// All snapshots of the ledger, with what the store knows of each.

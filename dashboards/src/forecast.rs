@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use jiff::civil::{Date, DateTime, Time, Weekday, date, time};
+use serde::{Deserialize, Serialize};
 
 /// Weeks that a forecast rests on.
 #[cfg(test)]
@@ -30,13 +31,29 @@ const HOUR_SECS: i64 = 3_600;
 ///
 /// `total` is the sum of `weeks`, and `hours` is about that: when a week grows too old, its sum leaves `weeks` exactly and
 /// the hours by their shares.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spending {
+    #[serde(with = "hours_of_week")]
     hours: [u64; HOURS_OF_WEEK],
     /// Number and sum of the kept weeks, oldest first.
     weeks: VecDeque<(i64, u64)>,
     /// The first hour that counts, in hours since 1970.
     since: Option<i64>,
+}
+
+mod hours_of_week {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::HOURS_OF_WEEK;
+
+    pub(super) fn serialize<S: Serializer>(hours: &[u64; HOURS_OF_WEEK], serializer: S) -> Result<S::Ok, S::Error> {
+        hours.as_slice().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; HOURS_OF_WEEK], D::Error> {
+        let hours = Vec::<u64>::deserialize(deserializer)?;
+        hours.try_into().map_err(|_| de::Error::custom("a week has 168 hours"))
+    }
 }
 
 impl Default for Spending {

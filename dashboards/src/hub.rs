@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use model::ContractId;
 use tokio::sync::watch;
 
-use crate::projection::Projection;
+use crate::projection::{Projection, Saved};
 use crate::{Feed, Part};
 
 /// Contracts that one viewer may follow in detail.
@@ -77,6 +77,11 @@ impl Hub {
         for item in items {
             projection.apply(item);
         }
+    }
+
+    /// Begins with what was saved.
+    pub(crate) fn restore(&self, parts: Vec<Saved>) {
+        self.projection.write().unwrap_or_else(PoisonError::into_inner).restore(parts);
     }
 
     /// Brings the time, and publishes what changed since the last call.

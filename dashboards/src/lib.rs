@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 pub use health::{Health, Part};
+pub use projection::{Saved, Unpacked, Unusable};
 pub use screens::{Screens, Watcher};
 
 /// What the dashboards need to know.
@@ -96,17 +97,19 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-    serve_on(listener, config, feed, health, render_metrics, stop).await
+    let screens = Screens::of_this_process(config.stale_after_us);
+    serve_on(listener, screens, config, feed, health, render_metrics, stop).await
 }
 
-/// Like [`serve`], on a socket that is already bound.
+/// Like [`serve`], on a socket that is already bound, and with screens that the caller saves and restores.
 pub async fn serve_on(
     listener: TcpListener,
+    screens: Screens,
     config: Config,
     feed: mpsc::Receiver<Vec<Feed>>,
     health: Health,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stop: impl Future + Send + 'static,
 ) -> Result<(), Error> {
-    server::run(listener, config, feed, health, render_metrics, stop).await
+    server::run(listener, screens, config, feed, health, render_metrics, stop).await
 }

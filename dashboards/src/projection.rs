@@ -13,6 +13,7 @@ mod limits;
 mod money;
 mod network;
 mod recency;
+mod saved;
 mod shared;
 mod sites;
 mod stations;
@@ -36,8 +37,9 @@ pub(crate) use holds::{Holds, OpenHold};
 use limits::is_of;
 pub(crate) use limits::{LimitState, SharedLimit, ends_at};
 pub(crate) use money::TopUp;
-use network::HoldFigures;
 pub(crate) use network::{Figures, Network, Point};
+use network::{HoldFigures, Totals};
+pub use saved::{Saved, Unpacked, Unusable};
 use shared::Shared;
 pub(crate) use sites::Sites;
 pub(crate) use tanks::{ProductStock, Tank, Tanks, wet_stock};
@@ -52,6 +54,10 @@ struct Cursor {
     fence: Fence,
     /// The offset that may come next; lower ones were folded.
     next: i64,
+    /// Of this partition's records.
+    totals: Totals,
+    /// What was sold by its records on the latest day of which any were: the day, and ml.
+    sold: (i64, i64),
 }
 
 impl Cursor {
@@ -82,6 +88,7 @@ pub(crate) struct Projection {
     tanks: Tanks,
     sites: Sites,
     figures: Figures,
+    rejected: u64,
     site_names: Shared<SiteId>,
     terminal_names: Shared<TerminalId>,
     product_names: Shared<ProductCode>,
@@ -123,7 +130,7 @@ impl Projection {
             Feed::Station { partition, offset, record, seen_at_us: _ } => {
                 self.apply_station(partition, offset, record);
             }
-            Feed::Rejected { count } => self.figures.totals.rejected += count,
+            Feed::Rejected { count } => self.rejected += count,
             Feed::CaughtUp => self.caught_up = true,
         }
     }
@@ -136,6 +143,14 @@ impl Projection {
             ml: self.holds.ml(),
             oldest_at_us: self.holds.oldest_at().map(TimestampUs::get),
         };
+        self.figures.totals = Totals { rejected: self.rejected, ..Totals::default() };
+        self.figures.sold_ml_today = 0;
+        for cursor in self.ledger.values().chain(self.station_events.values()) {
+            self.figures.totals += cursor.totals;
+            if cursor.sold.0 == self.today {
+                self.figures.sold_ml_today = self.figures.sold_ml_today.saturating_add(cursor.sold.1);
+            }
+        }
         let mut changed = self.figures.refresh(now_us, self.caught_up, parts, version);
         let second = now_us.div_euclid(model::MICROS_PER_SECOND);
         if self.caught_up && second != self.judged_second {
@@ -175,7 +190,7 @@ impl Projection {
             let opened = || outcome.facts.iter().any(|fact| matches!(fact, Fact::ContractOpened { .. }));
             let known = self.contracts.place(id);
             if known.is_none() && (outcome.balance.is_some() || opened()) {
-                return Some(self.contracts.place_or_add(id));
+                return Some(self.contracts.place_or_add(partition, id));
             }
             known
         });
@@ -282,14 +297,14 @@ impl Projection {
     ) {
         let Decided { kind, card, site, terminal, pump, items, vehicle, driver, mut decision } = decided;
         let day = place.at.get() / MICROS_PER_DAY;
+        let totals = &mut self.ledger.entry(place.partition).or_default().totals;
         if decision.replayed {
-            self.figures.totals.replayed += 1;
+            totals.replayed += 1;
         } else {
-            self.figures.totals.decided(decision.decision);
+            totals.decided(decision.decision);
             // A terminal with a wrong clock does not begin a new day for the network.
             if day > self.today && decision.code != Code::FmtClock {
                 self.contracts.day_ended(self.today, self.version);
-                self.figures.sold_ml_today = 0;
                 self.today = day;
             }
         }
@@ -395,8 +410,11 @@ impl Projection {
         }
         let ml = items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.qty_ml.get()));
         let ml = i64::try_from(ml).unwrap_or(i64::MAX);
-        let today = &mut self.figures.sold_ml_today;
-        *today = if back { today.saturating_sub(ml) } else { today.saturating_add(ml) };
+        let (day, sold) = &mut self.ledger.entry(place.partition).or_default().sold;
+        if *day != self.today {
+            (*day, *sold) = (self.today, 0);
+        }
+        *sold = if back { sold.saturating_sub(ml) } else { sold.saturating_add(ml) };
     }
 
     pub(crate) fn version(&self) -> u64 {

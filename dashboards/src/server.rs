@@ -25,8 +25,7 @@ use crate::health::FEED_PART;
 use crate::history::History;
 use crate::hub::Hub;
 use crate::live::{self, MESSAGE_BYTES_MAX, Viewers};
-use crate::projection::Projection;
-use crate::{Config, Error, Feed, Health, page, rest};
+use crate::{Config, Error, Feed, Health, Screens, page, rest};
 
 /// Changes are published so often; a little slower than a viewer's shortest gap, so that a prompt viewer misses none.
 const PUBLISH_EVERY: Duration = Duration::from_millis(105);
@@ -53,6 +52,7 @@ pub(crate) fn now_us() -> i64 {
 
 pub(crate) async fn run(
     listener: TcpListener,
+    screens: Screens,
     config: Config,
     feed: mpsc::Receiver<Vec<Feed>>,
     health: Health,
@@ -60,8 +60,7 @@ pub(crate) async fn run(
     stop: impl Future + Send + 'static,
 ) -> Result<(), Error> {
     let address = listener.local_addr().unwrap_or(config.listen);
-    let instance = format!("{:x}.{:x}", now_us(), std::process::id());
-    let hub = Arc::new(Hub::new(instance, Projection::new(config.stale_after_us)));
+    let hub = screens.hub().clone();
     let (stop_sender, stop_receiver) = watch::channel(false);
     let app = Arc::new(App {
         hub: hub.clone(),
@@ -101,7 +100,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Folds what comes and publishes in steady steps, until the stop. A feed that ends leaves the last state on show.
 async fn write(hub: Arc<Hub>, mut feed: mpsc::Receiver<Vec<Feed>>, health: Health, mut stop: watch::Receiver<bool>) {
-    health.set(FEED_PART, false, "reading the logs from their beginning");
+    health.set(FEED_PART, false, "reading what was recorded");
     let mut publish = interval(PUBLISH_EVERY);
     publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut feeding = true;

@@ -333,7 +333,7 @@ pub enum CardState {
 /// Tells the true records of one ledger or station-events partition from those of an owner that was replaced.
 ///
 /// A takeover record is always true and starts an epoch; another record is true when it carries the current epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
     epoch: Option<i64>,
 }

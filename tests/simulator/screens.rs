@@ -1,7 +1,9 @@
 //! A process's page, and a browser before it: the real projection and live protocol, over the simulated log.
 
-use dashboards::{Feed, Screens, Watcher};
-use model::{ContractId, TimestampUs, Topic};
+use std::collections::BTreeMap;
+
+use dashboards::{Feed, Saved, Screens, Watcher};
+use model::{ContractId, PartitionId, TimestampUs, Topic};
 use serde_json::{Map, Value, json};
 
 use crate::faults::Fault;
@@ -11,23 +13,30 @@ use crate::surroundings::{START_US, Surroundings, Who};
 /// Gauges are not simulated.
 const STALE_AFTER_US: i64 = 30_000_000;
 const PUBLISH_EVERY_US: i64 = 105_000;
+/// Every so many publications one partition of the screens is saved, each in its turn.
+const SAVED_EVERY: usize = 5;
 
 pub(crate) struct Page {
     screens: Screens,
     readers: Vec<Reader>,
     has_caught_up: bool,
     published_us: i64,
+    published: usize,
     watcher: Watcher,
 }
 
 impl Page {
-    /// The page of a process that starts; its browser connects again with what it knows.
+    /// The page of a process that starts: it begins with what the last ones saved; its browser connects again with what it knows.
     pub(crate) fn start(around: &Surroundings, who: Who, browser: &mut Browser, contracts: &[ContractId]) -> Self {
         let screens = Screens::new(format!("p{}.{}", who.process, who.start), STALE_AFTER_US);
         let watcher = browser.connect(&screens, contracts);
-        let readers =
-            around.partitions().map(|partition| Reader::open(&around.log, (Topic::Ledger, partition), 0)).collect();
-        Self { screens, readers, has_caught_up: false, published_us: 0, watcher }
+        screens.restore(browser.saved.values().map(|file| Saved::read(file).expect("it was saved whole")).collect());
+        let reader = |partition| {
+            let next = screens.next(Topic::Ledger, partition);
+            Reader::open(&around.log, (Topic::Ledger, partition), next)
+        };
+        let readers = around.partitions().map(reader).collect();
+        Self { screens, readers, has_caught_up: false, published_us: 0, published: 0, watcher }
     }
 
     pub(crate) fn step(
@@ -41,6 +50,11 @@ impl Page {
         if around.now_us >= self.published_us + PUBLISH_EVERY_US {
             self.published_us = around.now_us;
             self.screens.publish(who.clock.get());
+            self.published += 1;
+            if self.published.is_multiple_of(SAVED_EVERY) {
+                let (topic, partition) = self.readers[self.published / SAVED_EVERY % self.readers.len()].place;
+                browser.saved.insert(partition, self.screens.save(topic, partition).pack());
+            }
         }
         if around.strikes(Fault::BrowserCut) {
             self.watcher = browser.connect(&self.screens, contracts);
@@ -85,7 +99,7 @@ impl Page {
 /// What a page that has just begun shows of the whole log at `now_us`.
 pub(crate) fn fresh(log: &Log, partitions: i32, now_us: i64, contracts: &[ContractId]) -> Browser {
     let screens = Screens::new("fresh".to_owned(), STALE_AFTER_US);
-    for partition in (0..partitions).map(model::PartitionId) {
+    for partition in (0..partitions).map(PartitionId) {
         let mut reader = Reader::open(log, (Topic::Ledger, partition), 0);
         screens.apply(reader.read(log, usize::MAX).map(|(offset, stored)| {
             let record = stored.ledger_record().as_ref().clone();
@@ -105,6 +119,8 @@ pub(crate) fn fresh(log: &Log, partitions: i32, now_us: i64, contracts: &[Contra
 /// A browser: applies messages as API.md says.
 #[derive(Default)]
 pub(crate) struct Browser {
+    /// What the pages that it looked at saved: not the browser's, but it outlives a page as well.
+    saved: BTreeMap<PartitionId, Vec<u8>>,
     seq: u64,
     token: String,
     network: Value,
@@ -127,7 +143,8 @@ impl Browser {
         self.token = message["token"].as_str().expect("a token").to_owned();
         if message["type"] == "snapshot" {
             let (seq, token, details) = (self.seq, self.token.clone(), std::mem::take(&mut self.details));
-            *self = Self { seq, token, details, ..Self::default() };
+            let saved = std::mem::take(&mut self.saved);
+            *self = Self { saved, seq, token, details, ..Self::default() };
             self.change(message["state"].take());
         } else {
             self.change(message["changes"].take());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use model::{CardState, CardToken, CardView, DriverId, GroupId, Headroom, TimestampUs, VehicleId};
 
-use super::limits::{LimitNames, LimitState};
+use super::limits::{LimitName, LimitNames, LimitState};
 use super::recency::{Links, List};
 
 #[derive(Debug)]
@@ -105,6 +105,21 @@ impl Cards {
 
     pub(crate) fn get(&self, token: &CardToken) -> Option<&Card> {
         self.place(token).map(|place| &self.cards[place as usize])
+    }
+
+    /// A card as it was saved; it comes to the front of `list`, the one of its contract.
+    pub(super) fn restore(&mut self, card: Card, list: &mut List) {
+        let place = u32::try_from(self.cards.len()).unwrap_or(u32::MAX);
+        let hash = self.hasher.hash_one(&card.token);
+        self.cards.push(card);
+        let (cards, hasher) = (&self.cards, &self.hasher);
+        self.by_token.insert_unique(hash, place, |place| hasher.hash_one(&cards[*place as usize].token));
+        self.links.add(list);
+    }
+
+    /// The name that was remembered, or this one from now on.
+    pub(super) fn name(&mut self, name: LimitName) -> Arc<LimitName> {
+        self.names.one(name)
     }
 
     /// The cards of a contract's list, latest change first.

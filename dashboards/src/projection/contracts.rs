@@ -9,7 +9,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use model::{Balance, ContractId, TimestampUs, Verdict, WeekStart};
+use model::{Balance, ContractId, PartitionId, TimestampUs, Verdict, WeekStart};
+use serde::{Deserialize, Serialize};
 
 use super::decisions::Line;
 use super::limits::ContractLimits;
@@ -21,7 +22,7 @@ use crate::forecast::Spending;
 pub(crate) const CONTRACT_DECISIONS_MAX: usize = 20;
 
 /// Decisions of one UTC day of event time. An earlier day's decision that comes late is left out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct DayCount {
     day: i64,
     approved: u32,
@@ -48,12 +49,16 @@ impl DayCount {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Contract {
     pub(crate) id: ContractId,
+    /// Of the ledger, where all of a contract is told.
+    #[serde(skip)]
+    pub(super) partition: PartitionId,
     pub(crate) name: Arc<str>,
     pub(crate) legal_entity: Option<Box<str>>,
     pub(crate) holding: Option<Box<str>>,
+    #[serde(with = "zone_name")]
     pub(crate) zone: TimeZone,
     pub(crate) week_start: WeekStart,
     pub(crate) balance: Option<Balance>,
@@ -62,6 +67,7 @@ pub(crate) struct Contract {
     pub(crate) decided: DayCount,
     pub(crate) last_at: TimestampUs,
     /// Its cards, latest change first.
+    #[serde(skip)]
     pub(crate) cards: List,
     /// Its last decisions, oldest first.
     pub(crate) decisions: VecDeque<Arc<Line>>,
@@ -71,6 +77,7 @@ pub(crate) struct Contract {
     pub(crate) holidays: Vec<Date>,
     /// Absent until something is bought.
     pub(crate) spending: Option<Box<Spending>>,
+    #[serde(skip)]
     pub(crate) version: u64,
 }
 
@@ -87,13 +94,14 @@ impl Contracts {
         self.by_id.get(id).copied()
     }
 
-    pub(crate) fn place_or_add(&mut self, id: &ContractId) -> u32 {
+    pub(crate) fn place_or_add(&mut self, partition: PartitionId, id: &ContractId) -> u32 {
         if let Some(place) = self.place(id) {
             return place;
         }
         let place = u32::try_from(self.contracts.len()).unwrap_or(u32::MAX);
         self.contracts.push(Contract {
             id: id.clone(),
+            partition,
             name: Arc::default(),
             legal_entity: None,
             holding: None,
@@ -115,6 +123,20 @@ impl Contracts {
         self.links.add(&mut self.list);
         self.by_id.insert(id.clone(), place);
         place
+    }
+
+    /// A contract as it was saved, changed at `version`.
+    pub(super) fn restore(&mut self, contract: Contract, version: u64) -> u32 {
+        let place = self.place_or_add(contract.partition, &contract.id);
+        self.contracts[place as usize] = Contract { version, ..contract };
+        self.links.touch(&mut self.list, place);
+        place
+    }
+
+    /// Those that are told in this partition of the ledger, latest change first.
+    pub(super) fn of(&self, partition: PartitionId) -> impl Iterator<Item = (u32, &Contract)> {
+        let place = |place: usize| (u32::try_from(place).unwrap_or(u32::MAX), &self.contracts[place]);
+        self.links.newest_first(self.list).map(place).filter(move |(_, contract)| contract.partition == partition)
     }
 
     /// The contract, which counts as changed at `version`.
@@ -179,5 +201,19 @@ impl Contract {
         }
         self.decisions.reserve_exact(CONTRACT_DECISIONS_MAX - self.decisions.len());
         self.decisions.push_back(line);
+    }
+}
+
+/// A time zone by its name in the IANA database.
+mod zone_name {
+    use jiff::tz::TimeZone;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(zone: &TimeZone, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(zone.iana_name().unwrap_or("UTC"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
+        TimeZone::get(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

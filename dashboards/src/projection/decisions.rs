@@ -10,14 +10,17 @@ use model::{
     SiteId, TerminalId, TimestampUs, TransactionKind, VehicleId,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::limits::LimitState;
 
 /// Decisions kept in memory with their full record.
 pub(crate) const DECISIONS_MAX: usize = 2_000;
 
 /// A decision as lists show it. The full record is kept apart, so that the lists of contracts stay small.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
+    #[serde(skip)]
     pub(crate) version: u64,
     pub(crate) partition: PartitionId,
     pub(crate) offset: i64,
@@ -47,7 +50,7 @@ pub(crate) struct Line {
 }
 
 /// The part of a decision that lists show.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) verdict: model::Verdict,
     pub(crate) code: model::Code,
@@ -59,11 +62,11 @@ pub(crate) struct Answer {
     pub(crate) replayed: bool,
 }
 
-#[derive(Debug)]
-struct Recent {
-    line: Arc<Line>,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Recent {
+    pub(super) line: Arc<Line>,
     /// All but the texts, which the line has.
-    decision: Decision,
+    pub(super) decision: Decision,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +79,11 @@ impl Decisions {
             self.0.pop_front();
         }
         self.0.push_back(Recent { line, decision });
+    }
+
+    /// Those of one partition of the ledger, oldest first.
+    pub(super) fn of(&self, partition: PartitionId) -> impl Iterator<Item = &Recent> {
+        self.0.iter().filter(move |recent| recent.line.partition == partition)
     }
 
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Line> {

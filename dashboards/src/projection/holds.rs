@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{AuthCode, CardToken, Hold, ProductCode, SiteId, TerminalId, TimestampUs, VehicleId};
+use serde::{Deserialize, Serialize};
 
 /// Open holds that are remembered; further ones are only counted.
 pub(crate) const HOLDS_MAX: usize = 200_000;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OpenHold {
     pub(crate) auth_code: AuthCode,
     /// The contract's place in the list of contracts.
+    #[serde(skip)]
     pub(crate) contract: u32,
     pub(crate) at: TimestampUs,
     pub(crate) card: CardToken,

@@ -15,13 +15,15 @@ use model::{
     SoldItem, TransactionKind, WeekStart, Window,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::shared::Shared;
 
 /// Limits kept for a contract, its groups, vehicles and drivers. Those of cards stand with the cards.
 pub(crate) const CONTRACT_LIMITS_MAX: usize = 500;
 
 /// What is the same for all cards with a limit of this kind in the same window.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct LimitName {
     /// The end of an id that begins with the card's token and a colon; empty for other ids.
     pub(crate) suffix: String,
@@ -36,11 +38,11 @@ pub(crate) struct LimitName {
 }
 
 /// One limit with its figures. What is left is computed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LimitState {
     pub(crate) name: Arc<LimitName>,
     /// Absent where the name's suffix tells it.
-    id: Option<Box<str>>,
+    pub(super) id: Option<Box<str>>,
     pub(crate) limit_value: i64,
     pub(crate) used: i64,
     pub(crate) held: i64,
@@ -51,6 +53,11 @@ pub(crate) struct LimitState {
 pub(crate) struct LimitNames(Shared<Arc<LimitName>>);
 
 impl LimitNames {
+    /// The name that was remembered, or this one from now on.
+    pub(super) fn one(&mut self, name: LimitName) -> Arc<LimitName> {
+        self.0.one::<LimitName, LimitName>(name)
+    }
+
     /// The limit of `card`'s record.
     pub(crate) fn state(&mut self, headroom: Headroom, card: &CardToken) -> LimitState {
         let Headroom { limit, scope, product, measure, mode, span, window, period, limit_value, used, held, .. } =
@@ -67,7 +74,7 @@ impl LimitNames {
             window,
             period,
         };
-        let name = self.0.one::<LimitName, LimitName>(name);
+        let name = self.one(name);
         LimitState { name, id, limit_value, used, held }
     }
 
@@ -125,14 +132,14 @@ impl LimitState {
 }
 
 /// A limit of a contract, group, vehicle or driver.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SharedLimit {
     pub(crate) limit: Limit,
     /// Its figures as last seen; absent until the first purchase after it was set.
     pub(crate) figures: Option<Figures>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) window: String,
     pub(crate) period: i64,
@@ -141,7 +148,7 @@ pub(crate) struct Figures {
 }
 
 /// The limits of one contract that are no card's.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ContractLimits {
     limits: BTreeMap<LimitId, SharedLimit>,
     /// Limits for which there was no room.

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 
 use model::{Actor, Block, Fact, MinorUnits, Payer, RegisterLine, RegisterOutcome, TimestampUs, TopUpState};
+use serde::{Deserialize, Serialize};
 
 /// Top-ups and unknown register lines kept for each contract.
 pub(crate) const TOP_UPS_MAX: usize = 20;
 
 /// Money that was paid in, or that the register shows and nobody knows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TopUp {
     pub(crate) at: TimestampUs,
     pub(crate) reference: String,
@@ -24,7 +25,7 @@ pub(crate) struct TopUp {
     pub(crate) register: Option<(jiff::civil::Date, MinorUnits)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Payments {
     /// Oldest first.
     top_ups: VecDeque<TopUp>,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 use model::{MICROS_PER_SECOND, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Part;
 
@@ -22,7 +22,7 @@ const LATENCY_US_MAX: u64 = 600_000_000;
 
 /// All that was ever recorded. `decisions = approved + partial + declined + reprompted`; repeats of an answer count as
 /// `replayed` only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) decisions: u64,
     pub(crate) approved: u64,
@@ -32,6 +32,19 @@ pub(crate) struct Totals {
     pub(crate) readings: u64,
     pub(crate) replayed: u64,
     pub(crate) rejected: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        self.decisions += more.decisions;
+        self.approved += more.approved;
+        self.partial += more.partial;
+        self.declined += more.declined;
+        self.reprompted += more.reprompted;
+        self.readings += more.readings;
+        self.replayed += more.replayed;
+        self.rejected += more.rejected;
+    }
 }
 
 impl Totals {

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use model::{DeviceStatus, Minute, ProductCode, SiteId, TankId, TimestampUs};
+use model::{DeviceStatus, Minute, PartitionId, ProductCode, SiteId, TankId, TimestampUs};
+use serde::{Deserialize, Serialize};
 
 use super::tanks::Tanks;
 
@@ -13,7 +14,7 @@ use super::tanks::Tanks;
 const MINUTES_MAX: usize = 60;
 
 /// One closed minute of one product.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct ClosedMinute {
     version: u32,
     pub(crate) sales: u32,
@@ -22,9 +23,13 @@ pub(crate) struct ClosedMinute {
     pub(crate) consumed_ml: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Site {
+    /// Of `fuel.station-events`, where all of a site is told.
+    #[serde(skip)]
+    pub(super) partition: PartitionId,
     /// Places in [`Tanks`].
+    #[serde(skip)]
     pub(crate) tanks: Vec<u32>,
     /// Connected or not, and since when.
     pub(crate) status: Option<(bool, TimestampUs)>,
@@ -44,19 +49,19 @@ impl Sites {
         self.get(id)?.tanks.iter().copied().find(|&place| tanks.at(place).id == *tank)
     }
 
-    pub(crate) fn add_tank(&mut self, id: &SiteId, place: u32) {
-        self.entry(id).tanks.push(place);
+    pub(crate) fn add_tank(&mut self, partition: PartitionId, id: &SiteId, place: u32) {
+        self.entry(partition, id).tanks.push(place);
     }
 
-    pub(crate) fn apply_status(&mut self, status: &DeviceStatus) {
-        let known = &mut self.entry(&status.site).status;
+    pub(crate) fn apply_status(&mut self, partition: PartitionId, status: &DeviceStatus) {
+        let known = &mut self.entry(partition, &status.site).status;
         if known.is_none_or(|(_, at)| status.at_us >= at) {
             *known = Some((status.online, status.at_us));
         }
     }
 
-    pub(crate) fn apply_minute(&mut self, minute: Minute) {
-        let minutes = self.entry(&minute.site).minutes.entry(minute.product).or_default();
+    pub(crate) fn apply_minute(&mut self, partition: PartitionId, minute: Minute) {
+        let minutes = self.entry(partition, &minute.site).minutes.entry(minute.product).or_default();
         let closed = ClosedMinute {
             version: minute.version,
             sales: minute.sales,
@@ -73,7 +78,17 @@ impl Sites {
         }
     }
 
-    fn entry(&mut self, id: &SiteId) -> &mut Site {
-        self.0.entry(id.clone()).or_default()
+    fn entry(&mut self, partition: PartitionId, id: &SiteId) -> &mut Site {
+        self.0.entry(id.clone()).or_insert_with(|| Site { partition, ..Site::default() })
+    }
+
+    /// The sites that are told in this partition.
+    pub(super) fn of(&self, partition: PartitionId) -> impl Iterator<Item = (&SiteId, &Site)> {
+        self.0.iter().filter(move |(_, site)| site.partition == partition)
+    }
+
+    /// A site as it was saved, and its tanks.
+    pub(super) fn restore(&mut self, id: SiteId, site: Site) {
+        self.0.insert(id, site);
     }
 }

@@ -18,6 +18,7 @@ use model::{
     TankEvent, TankId, TankLevel, TankSetup, TimestampUs,
 };
 use pipeline::tanks::forecast::{Forecast, forecast};
+use serde::{Deserialize, Serialize};
 
 use found::{Days, Events};
 pub(crate) use stock::{ProductStock, wet_stock};
@@ -38,7 +39,7 @@ const STALE_INTERVALS: i64 = 3;
 const FORECAST_AGE_US: i64 = 10 * MICROS_PER_MINUTE;
 
 /// The usual time between two readings: a moving average that one long silence hardly moves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Interval(Option<i64>);
 
 impl Interval {
@@ -55,7 +56,7 @@ impl Interval {
 }
 
 /// Readings that gave no level.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Asides {
     pub(crate) count: u64,
     /// Why the last of them gave none, when it came, and as it was sent.
@@ -64,7 +65,7 @@ pub(crate) struct Asides {
     pub(crate) reading: Box<Reading>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tank {
     pub(crate) site: SiteId,
     pub(crate) id: TankId,
@@ -74,11 +75,15 @@ pub(crate) struct Tank {
     pub(crate) asides: Option<Asides>,
     pub(crate) events: Events,
     pub(crate) days: Days,
+    #[serde(skip)]
     pub(crate) forecast: Option<Forecast>,
+    #[serde(skip)]
     pub(crate) stale: bool,
+    #[serde(skip)]
     pub(crate) version: u64,
     /// One more for each change of registration, events or days: what a line does not carry.
     pub(crate) revision: u32,
+    #[serde(skip)]
     forecast_is_due: bool,
     measured_every: Interval,
     arrives_every: Interval,
@@ -204,6 +209,14 @@ impl Tanks {
         let place = u32::try_from(self.tanks.len()).unwrap_or(u32::MAX);
         self.tanks.push(Tank::new(site, id, version));
         self.links.add(&mut self.list);
+        place
+    }
+
+    /// A tank as it was saved, changed at `version`. Its forecast is made anew.
+    pub(super) fn restore(&mut self, tank: Tank, version: u64) -> u32 {
+        let place = self.add(tank.site.clone(), tank.id.clone(), version);
+        let forecast_is_due = tank.setup.is_some();
+        self.tanks[place as usize] = Tank { version, forecast_is_due, ..tank };
         place
     }
 

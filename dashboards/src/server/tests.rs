@@ -35,8 +35,9 @@ impl Running {
         let health = Health::new();
         // Nobody listens on port 9 ("discard").
         let config = Config { clickhouse_url: "http://127.0.0.1:9".to_owned(), ..Config::default() };
+        let screens = Screens::of_this_process(config.stale_after_us);
         let render = Arc::new(|| "forecourt_up 1\n".to_owned());
-        let done = tokio::spawn(crate::serve_on(listener, config, items, health.clone(), render, stopped));
+        let done = tokio::spawn(crate::serve_on(listener, screens, config, items, health.clone(), render, stopped));
         let mut running = Self { address, feed, health, stop, done, world: World::new() };
         let mut items = running.world.takeovers().to_vec();
         items.extend([

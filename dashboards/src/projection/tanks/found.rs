@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use model::{DayStock, MICROS_PER_MINUTE, SilenceCause, TankDay, TankEvent, TankEventKind, TimestampUs};
 use pipeline::tanks::consumption::Day;
+use serde::{Deserialize, Serialize};
 
 /// Events kept per tank.
 const EVENTS_MAX: usize = 200;
@@ -19,8 +20,21 @@ const LOSS_IS_NEWS_US: i64 = DAY_US;
 const LEAK_IS_NEWS_US: i64 = 14 * DAY_US;
 
 /// Events by kind and number. A withdrawn one is kept as that, so that the page can say so.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Vec<TankEvent>")]
 pub(crate) struct Events(BTreeMap<(&'static str, u32), TankEvent>);
+
+impl Serialize for Events {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values())
+    }
+}
+
+impl From<Vec<TankEvent>> for Events {
+    fn from(events: Vec<TankEvent>) -> Self {
+        Self(events.into_iter().map(|event| ((event.kind.name(), event.number), event)).collect())
+    }
+}
 
 impl Events {
     /// True when `event` says something new.
@@ -103,7 +117,7 @@ const fn level_name(level: model::AlarmLevel) -> &'static str {
 }
 
 /// The last days of a tank, by their number since 1970.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Days(BTreeMap<i64, TankDay>);
 
 impl Days {
