@@ -12,6 +12,7 @@ use pipeline::ledger::shard::Shard;
 use pipeline::ledger::snapshot::choice::{self, Name};
 use pipeline::ledger::snapshot::{self, Header};
 
+use super::screens::SavedScreens;
 use super::{Store, cards};
 use crate::config::Config;
 use crate::reading::{Kafka, Progress, reachable, read_ledger, read_ledger_from};
@@ -32,9 +33,9 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show all snapshots: of which partition, how far into its ledger, how large, from when
+    /// Show all snapshots, card tables and saved screens: of which partition, how far into its log, how large, from when
     List,
-    /// Read each snapshot to its end and say whether it can be used
+    /// Read each of them to its end and say whether it can be used
     Verify,
     /// Read the whole ledger, compare it with what a start would begin with, and store new snapshots
     Rebuild,
@@ -58,17 +59,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     // Card tables are of all partitions.
     let card_store =
         options.partition.is_none().then(|| Store::open(&place, &config.log(), Topic::Cards)).transpose()?;
+    let wanted = |name: &Name| options.partition.is_none_or(|partition| name.partition.0 == partition);
     let mut names = store.list()?;
-    names.retain(|name, _| options.partition.is_none_or(|partition| name.partition.0 == partition));
+    names.retain(|name, _| wanted(name));
+    let screens = SavedScreens::open(&place, &config.log())?;
+    let mut screen_names = screens.listed()?;
+    screen_names.retain(|(_, name, _)| wanted(name));
     match options.command {
         Command::List => {
             list(&place, &names);
             card_store.as_ref().map_or(Ok(()), list_cards)?;
+            list_screens(&config.log(), &screen_names);
             Ok(true)
         }
         Command::Verify => {
-            let all_usable = verify(&store, &place, &names);
-            Ok(card_store.as_ref().map_or(Ok(true), verify_cards)? && all_usable)
+            let snapshots = verify(&store, &place, &names);
+            let cards = card_store.as_ref().map_or(Ok(true), verify_cards)?;
+            Ok(verify_screens(&config.log(), &screens, &screen_names) && cards && snapshots)
         }
         Command::Rebuild => rebuild(&config, &store, options.partition.map(PartitionId)),
     }
@@ -96,6 +103,17 @@ fn list_cards(store: &Store) -> anyhow::Result<()> {
         println!("{:>9}  {:>14}  {:>12}  {stored}", "cards", name.read_to, meta.size);
     }
     Ok(())
+}
+
+fn list_screens(log: &LogSettings, names: &[(Topic, Name, ObjectMeta)]) {
+    if !names.is_empty() {
+        println!("{:>9}  {:>14}  {:>12}  stored, for the page, of", "partition", "offset", "bytes");
+    }
+    for (topic, name, meta) in names {
+        let stored = meta.last_modified.format("%Y-%m-%d %H:%M:%S UTC");
+        let of = log.topic_name(*topic);
+        println!("{:>9}  {:>14}  {:>12}  {stored}, {of}", name.partition.0, name.offset, meta.size);
+    }
 }
 
 fn verify(store: &Store, place: &str, names: &BTreeMap<Name, ObjectMeta>) -> bool {
@@ -131,6 +149,21 @@ fn verify_cards(store: &Store) -> anyhow::Result<bool> {
         }
     }
     Ok(all_usable)
+}
+
+fn verify_screens(log: &LogSettings, screens: &SavedScreens, names: &[(Topic, Name, ObjectMeta)]) -> bool {
+    let mut all_usable = true;
+    for (topic, name, _) in names {
+        let of = log.topic_name(*topic);
+        match screens.read(*topic, *name) {
+            Ok(_) => println!("{name}  usable, what the page shows of {of}"),
+            Err(error) => {
+                all_usable = false;
+                println!("{name}  OF NO USE, what the page shows of {of}: {error:#}");
+            }
+        }
+    }
+    all_usable
 }
 
 /// Folds the whole ledger, and beside it what a start would begin with; stores a snapshot of the whole.
