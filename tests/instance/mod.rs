@@ -139,8 +139,11 @@ impl Instance {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         let errors = log.try_clone().expect("a second handle");
-        let child = Command::new(env!("CARGO_BIN_EXE_forecourt"))
+        // Should it crash, its memory stays beside its log, and `log_tail` tells where it was.
+        let child = Command::new("sh")
+            .args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_forecourt")])
             .args(&self.arguments)
+            .current_dir(self.folder())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log)
@@ -324,10 +327,32 @@ impl Instance {
         run("mosquitto_pub", &["-p", &port, "-q", "1", "-t", topic, "-f", &file]).status.success()
     }
 
+    fn folder(&self) -> &Path {
+        self.log.parent().expect("a log file has a folder")
+    }
+
+    /// The last that it said; where it was, if it crashed and gdb is there to tell.
     pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        lines[lines.len().saturating_sub(40)..].join("\n") + &self.crashed_at()
+    }
+
+    fn crashed_at(&self) -> String {
+        let files = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let Some(core) = files.map(|file| file.path()).find(|path| {
+            path.file_name().is_some_and(|name| name == "core" || name.to_string_lossy().starts_with("core."))
+        }) else {
+            return String::new();
+        };
+        let told = Command::new("gdb")
+            .args(["-batch", "-nx", "-ex", "bt 40", "-ex", "info registers"])
+            .args([Path::new(env!("CARGO_BIN_EXE_forecourt")), &core])
+            .output();
+        match told {
+            Ok(told) => format!("\nit crashed:\n{}", String::from_utf8_lossy(&told.stdout)),
+            Err(error) => format!("\nit crashed; gdb could tell where ({error})"),
+        }
     }
 }
 
