@@ -63,19 +63,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let mut names = store.list()?;
     names.retain(|name, _| wanted(name));
     let screens = SavedScreens::open(&place, &config.log())?;
-    let mut screen_names = screens.listed()?;
-    screen_names.retain(|(_, name, _)| wanted(name));
+    let screen_names = || -> anyhow::Result<Vec<_>> {
+        Ok(screens.listed()?.into_iter().filter(|(_, name, _)| wanted(name)).collect())
+    };
     match options.command {
         Command::List => {
             list(&place, &names);
             card_store.as_ref().map_or(Ok(()), list_cards)?;
-            list_screens(&config.log(), &screen_names);
+            list_screens(&config.log(), &screen_names()?);
             Ok(true)
         }
         Command::Verify => {
             let snapshots = verify(&store, &place, &names);
             let cards = card_store.as_ref().map_or(Ok(true), verify_cards)?;
-            Ok(verify_screens(&config.log(), &screens, &screen_names) && cards && snapshots)
+            Ok(verify_screens(&config.log(), &screens, &screen_names()?) && cards && snapshots)
         }
         Command::Rebuild => rebuild(&config, &store, options.partition.map(PartitionId)),
     }
